@@ -1,0 +1,78 @@
+"""Frozen values and the vocabulary that every room shares. Nothing here does I/O or imports another room."""
+
+from app.domain.audit import AuditEvent
+from app.domain.decision import (
+    Decision,
+    DecisionRecord,
+    Evaluation,
+    LeafTrace,
+    Pins,
+    ProbeScore,
+    PublishedFindings,
+    RuleResult,
+    UploadContext,
+    Violation,
+)
+from app.domain.engine import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind
+from app.domain.findings import (
+    Findings,
+    KeywordFinding,
+    KeywordMatch,
+    ProbeFinding,
+    ProbeReading,
+    SceneFinding,
+    TextFinding,
+    TextLine,
+)
+from app.domain.images import Backdrop, Frame, Image, ImageFacts, Picture
+from app.domain.needs import KeywordList, Needs, ProbeQuestion
+from app.domain.review import CaseState, ReviewCase, Verdict
+from app.domain.value import Value, new_id
+from app.domain.words import Mode, Outcome, Severity, Status, TextSource, Truth
+
+__all__ = [
+    "Answer",
+    "AuditEvent",
+    "Backdrop",
+    "CaseState",
+    "Decision",
+    "DecisionRecord",
+    "EngineInfo",
+    "EngineJob",
+    "EngineState",
+    "Evaluation",
+    "Findings",
+    "Frame",
+    "Image",
+    "ImageFacts",
+    "KeywordFinding",
+    "KeywordList",
+    "KeywordMatch",
+    "LeafTrace",
+    "Mode",
+    "Needs",
+    "Outcome",
+    "Picture",
+    "Pins",
+    "ProbeFinding",
+    "ProbeQuestion",
+    "ProbeReading",
+    "ProbeScore",
+    "PublishedFindings",
+    "Question",
+    "QuestionKind",
+    "ReviewCase",
+    "RuleResult",
+    "SceneFinding",
+    "Severity",
+    "Status",
+    "TextFinding",
+    "TextLine",
+    "TextSource",
+    "Truth",
+    "UploadContext",
+    "Value",
+    "Verdict",
+    "Violation",
+    "new_id",
+]

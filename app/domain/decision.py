@@ -1,0 +1,161 @@
+"""From an evaluation to a stored decision."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field, JsonValue
+
+from app.domain.findings import Findings, KeywordFinding, SceneFinding, TextLine
+from app.domain.images import ImageFacts
+from app.domain.value import Value
+from app.domain.words import Mode, Outcome, Severity, Status, Truth
+
+
+class UploadContext(Value):
+    """What the platform says about an upload. Conditions see `surface`, and whether there is a caption."""
+
+    caption: str | None = None
+    surface: str | None = None
+    user_id: str | None = None
+    external_id: str | None = None
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class LeafTrace(Value):
+    """One condition of a rule: its text, the values it saw (None: unknown), and what it came to."""
+
+    condition: str
+    values: dict[str, bool | int | float | str | None]
+    result: Truth
+
+
+class RuleResult(Value):
+    """One rule's end. `outcome` is what it asks for if true, or if unknown (`on_unknown`); None when it asks nothing.
+    `overridden_by` names the allow rule that set it aside."""
+
+    id: str
+    mode: Mode
+    result: Truth
+    outcome: Outcome | None = None
+    overridden_by: str | None = None
+    trace: tuple[LeafTrace, ...] = ()
+
+
+class Violation(Value):
+    """A live rule that is true and was not overridden."""
+
+    rule: str
+    category: str
+    outcome: Outcome
+    score: float | None = None
+    reason: str
+
+
+class ProbeScore(Value):
+    """A probe as the policy sees it: the maximum over frames and languages, calibrated.
+
+    `lower_bound` says that some reading is missing, so that the true value may be higher than `p`.
+    """
+
+    status: Status
+    reason: str | None = None
+    p: float | None = None
+    mass: float | None = None
+    lower_bound: bool = False
+    calibrated: bool = False
+
+
+class PublishedText(Value):
+    status: Status
+    reason: str | None = None
+    text: str
+    lines: tuple[TextLine, ...] = ()
+
+
+class PublishedFindings(Value):
+    """The findings as a Decision shows them: probes as scores, text joined."""
+
+    probes: dict[str, ProbeScore]
+    ocr: PublishedText
+    model_text: PublishedText
+    keywords: KeywordFinding
+    scene: SceneFinding
+
+
+class Evaluation(Value):
+    """What `evaluate` says: the same ruleset and findings give the same evaluation, for ever.
+
+    `degraded_by` names what live rules could not know, such as `probes.violence: timeout`. `priority` orders the
+    review queue (higher first).
+    """
+
+    outcome: Outcome
+    degraded: bool
+    degraded_by: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    scores: dict[str, float | None] = Field(default_factory=dict)
+    rules: tuple[RuleResult, ...] = ()
+    probes: dict[str, ProbeScore] = Field(default_factory=dict)
+    priority: Severity = Severity.LOW
+
+
+class Pins(Value):
+    """Everything that decided, by digest or version. Digests are `sha256:…`; None where that part did not run."""
+
+    ruleset: str
+    policy: str
+    lists: dict[str, str]
+    model: str | None
+    projector: str | None
+    prompts: str
+    ocr: str
+    normaliser: str
+    app: str
+
+
+class Decision(Value):
+    """What a platform gets for an upload. Immutable: a later, better one names this one in `supersedes`."""
+
+    id: str
+    outcome: Outcome
+    passed: bool
+    degraded: bool
+    degraded_by: tuple[str, ...] = ()
+    demo: bool
+    violations: tuple[Violation, ...]
+    scores: dict[str, float | None]
+    findings: PublishedFindings
+    rules: tuple[RuleResult, ...]
+    pins: Pins
+    supersedes: str | None = None
+    image: ImageFacts
+    case_id: str | None = None
+    timing_ms: dict[str, float]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """What is stored for a decision: the answer as it was given, and everything needed to make it again.
+
+    `key_id` is the API key that asked. `idempotency_key` with `request_digest` (`sha256:` of picture and fields) lets
+    a repeated request get the first answer.
+    """
+
+    decision: Decision
+    findings: Findings
+    context: UploadContext
+    key_id: str
+    media_type: str
+    idempotency_key: str | None = None
+    request_digest: str | None = None
+
+    def log_context(self) -> dict[str, Any]:
+        """What a log line may say of it: never text, never pixels."""
+        return {
+            "decision_id": self.decision.id,
+            "outcome": self.decision.outcome.value,
+            "degraded": self.decision.degraded,
+            "sha256": self.decision.image.sha256,
+        }

@@ -1,0 +1,69 @@
+"""What is asked of the resident model and what it answers."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.domain.images import Picture
+from app.domain.words import Status
+
+
+class QuestionKind(StrEnum):
+    YES_NO = "yes_no"
+    GENERATE = "generate"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`prompt` is plain text: control tokens in it are never parsed. `max_tokens` bounds a generated answer."""
+
+    id: str
+    kind: QuestionKind
+    prompt: str
+    max_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One question's end. A yes/no answer that is ok has both logarithms (natural, over the whole vocabulary); a
+    generated one has `text`, with `truncated` when `max_tokens` ended it."""
+
+    question_id: str
+    status: Status
+    reason: str | None = None
+    log_yes: float | None = None
+    log_no: float | None = None
+    text: str | None = None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineJob:
+    """One picture and everything asked of it. `deadline_at` is on `time.monotonic()`'s clock, in seconds."""
+
+    id: str
+    picture: Picture
+    questions: tuple[Question, ...]
+    deadline_at: float
+
+
+class EngineState(StrEnum):
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """Who answers. Digests are `sha256:` of the files and None until they are known; `queue_depth` counts jobs that
+    wait or run; `detail` says why the engine is not ready."""
+
+    name: str
+    state: EngineState
+    demonstration: bool
+    model_digest: str | None = None
+    projector_digest: str | None = None
+    detail: str | None = None
+    restarts: int = 0
+    queue_depth: int = 0

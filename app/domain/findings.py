@@ -1,0 +1,102 @@
+"""What the signals found, stored in full, so that a decision can be made again from it.
+
+Findings hold raw log-probabilities and raw positions: calibration, clarity limits and thresholds belong to the policy.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from app.domain.images import ImageFacts
+from app.domain.value import Value
+from app.domain.words import Status, TextSource
+
+#: Four corners, clockwise from the top left of the text, in pixels of the upright upload.
+Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
+
+
+class ProbeReading(Value):
+    """One probe question put to one frame.
+
+    `log_yes` and `log_no` are natural logarithms of the probability that the first answer token is any of the yes
+    (no) words, over the whole vocabulary; both are present exactly when `status` is ok.
+    """
+
+    frame: int
+    language: str
+    status: Status
+    reason: str | None = None
+    log_yes: float | None = None
+    log_no: float | None = None
+
+
+class ProbeFinding(Value):
+    """All readings of one probe: every frame in every asked language."""
+
+    readings: tuple[ProbeReading, ...]
+
+
+class TextLine(Value):
+    """A line of text in reading order. `box` and `confidence` (0..1) are None where the source gives none."""
+
+    text: str
+    frame: int = 0
+    confidence: float | None = None
+    box: Box | None = None
+
+
+class TextFinding(Value):
+    """Text read from one source. When `status` is not ok, `lines` holds what was read all the same: a lower bound."""
+
+    status: Status
+    reason: str | None = None
+    lines: tuple[TextLine, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.text for line in self.lines)
+
+
+class SceneFinding(Value):
+    """The model's description of the first frame."""
+
+    status: Status
+    reason: str | None = None
+    description: str | None = None
+
+
+class KeywordMatch(Value):
+    """One listed term found. `span` is [start, end) in code points of the line (`line` counts within the source);
+    `matched` is what those code points are, `term` what the list says, `view` the normalisation that found it."""
+
+    list: str
+    category: str
+    term: str
+    matched: str
+    source: TextSource
+    span: tuple[int, int]
+    line: int
+    view: str
+    frame: int = 0
+    box: tuple[tuple[float, float], ...] | None = None
+
+
+class KeywordFinding(Value):
+    """Matches over all text. `sources` says how each text source that should have been read ended: a source that is
+    not ok makes every count over it a lower bound."""
+
+    sources: dict[TextSource, Status]
+    matches: tuple[KeywordMatch, ...] = ()
+
+
+class Findings(Value):
+    """Everything one upload was asked. `schema_version` is the version of this shape in stored rows."""
+
+    schema_version: Literal[1] = 1
+    image: ImageFacts
+    probes: dict[str, ProbeFinding] = Field(default_factory=dict)
+    ocr: TextFinding
+    model_text: TextFinding
+    caption: str | None = None
+    scene: SceneFinding
+    keywords: KeywordFinding

@@ -1,0 +1,37 @@
+"""A case: one decision that waits for a person."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from app.domain.value import Value
+from app.domain.words import Outcome, Severity
+
+
+class CaseState(StrEnum):
+    OPEN = "open"
+    CLAIMED = "claimed"
+    DECIDED = "decided"
+
+
+class Verdict(Value):
+    """A person's word on a case: pass or reject, never review."""
+
+    outcome: Outcome
+    reviewer: str
+    note: str | None = None
+    at: datetime
+
+
+class ReviewCase(Value):
+    """`version` counts changes: a store writes a case only over the version it was read at, so that of two people
+    who act on one case at once exactly one succeeds."""
+
+    id: str
+    decision_id: str
+    state: CaseState = CaseState.OPEN
+    priority: Severity
+    opened_at: datetime
+    claimed_by: str | None = None
+    lease_expires_at: datetime | None = None
+    verdict: Verdict | None = None
+    version: int = 0

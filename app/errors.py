@@ -1,0 +1,220 @@
+"""Every error of Portcullis, each with a stable code. HTTP status codes are assigned in `app.http.problems` alone.
+
+    PortcullisError
+    ├── UploadError                  the upload is not something that can be moderated
+    │   ├── EmptyUpload              empty_upload
+    │   ├── UploadTooLarge           upload_too_large
+    │   ├── NotAPicture              not_a_picture
+    │   ├── UnsupportedFormat        unsupported_format
+    │   ├── TruncatedPicture         truncated_picture
+    │   ├── PictureTooLarge          picture_too_large
+    │   ├── PictureTooSmall          picture_too_small
+    │   └── DecodeFailed             decode_failed
+    ├── MalformedRequest             malformed_request
+    ├── Unavailable                  refused before acceptance; `retry_after_s` says when to come back
+    │   ├── QueueFull                queue_full
+    │   └── NotReady                 not_ready
+    ├── EngineError
+    │   ├── EngineUnavailable        engine_unavailable
+    │   ├── EngineCrashed            engine_crash
+    │   ├── ModelFileMissing         model_file_missing
+    │   ├── ModelFileCorrupt         model_file_corrupt
+    │   └── QuestionTooLong          question_too_long
+    ├── WorkerError                  a media worker
+    │   ├── WorkerCrashed            worker_crash
+    │   └── WorkerTimeout            worker_timeout
+    ├── PolicyInvalid                policy_invalid; carries every problem with file, line and column
+    ├── CaseError
+    │   ├── CaseNotClaimable         case_not_claimable
+    │   ├── LeaseLost                lease_lost
+    │   └── CaseConflict             case_conflict
+    ├── NotFound                     not_found
+    ├── IdempotencyConflict          idempotency_conflict
+    ├── AccessError
+    │   ├── Unauthenticated          unauthenticated
+    │   └── Forbidden                forbidden
+    ├── AuditBroken                  audit_broken
+    ├── StoreUnavailable             store_unavailable
+    └── ConfigurationError           configuration_error
+"""
+
+from dataclasses import dataclass
+
+
+class PortcullisError(Exception):
+    """Base of the tree. `str(error)` is a sentence for people; `code` is stable and for programs."""
+
+    code = "internal_error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class UploadError(PortcullisError):
+    code = "upload_error"
+
+
+class EmptyUpload(UploadError):
+    code = "empty_upload"
+
+
+class UploadTooLarge(UploadError):
+    code = "upload_too_large"
+
+
+class NotAPicture(UploadError):
+    code = "not_a_picture"
+
+
+class UnsupportedFormat(UploadError):
+    code = "unsupported_format"
+
+
+class TruncatedPicture(UploadError):
+    code = "truncated_picture"
+
+
+class PictureTooLarge(UploadError):
+    code = "picture_too_large"
+
+
+class PictureTooSmall(UploadError):
+    code = "picture_too_small"
+
+
+class DecodeFailed(UploadError):
+    code = "decode_failed"
+
+
+class MalformedRequest(PortcullisError):
+    code = "malformed_request"
+
+
+class Unavailable(PortcullisError):
+    code = "unavailable"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(Unavailable):
+    code = "queue_full"
+
+
+class NotReady(Unavailable):
+    code = "not_ready"
+
+
+class EngineError(PortcullisError):
+    code = "engine_error"
+
+
+class EngineUnavailable(EngineError):
+    code = "engine_unavailable"
+
+
+class EngineCrashed(EngineError):
+    code = "engine_crash"
+
+
+class ModelFileMissing(EngineError):
+    code = "model_file_missing"
+
+
+class ModelFileCorrupt(EngineError):
+    code = "model_file_corrupt"
+
+
+class QuestionTooLong(EngineError):
+    code = "question_too_long"
+
+
+class WorkerError(PortcullisError):
+    code = "worker_error"
+
+
+class WorkerCrashed(WorkerError):
+    code = "worker_crash"
+
+
+class WorkerTimeout(WorkerError):
+    code = "worker_timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProblem:
+    """One thing wrong in a policy or list file. `line` and `column` count from 1; `source_line` is the text there."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str | None = None
+    source_line: str | None = None
+
+    def render(self) -> str:
+        """File, line, column and message; then the line itself with a caret, and the hint."""
+        parts = [f"{self.file}:{self.line}:{self.column}: {self.message}"]
+        if self.source_line is not None:
+            parts += [f"    {self.source_line}", "    " + " " * (self.column - 1) + "^"]
+        if self.hint is not None:
+            parts.append(f"    hint: {self.hint}")
+        return "\n".join(parts)
+
+
+class PolicyInvalid(PortcullisError):
+    code = "policy_invalid"
+
+    def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
+        super().__init__("\n".join(problem.render() for problem in problems))
+        self.problems = problems
+
+
+class CaseError(PortcullisError):
+    code = "case_error"
+
+
+class CaseNotClaimable(CaseError):
+    code = "case_not_claimable"
+
+
+class LeaseLost(CaseError):
+    code = "lease_lost"
+
+
+class CaseConflict(CaseError):
+    code = "case_conflict"
+
+
+class NotFound(PortcullisError):
+    code = "not_found"
+
+
+class IdempotencyConflict(PortcullisError):
+    code = "idempotency_conflict"
+
+
+class AccessError(PortcullisError):
+    code = "access_error"
+
+
+class Unauthenticated(AccessError):
+    code = "unauthenticated"
+
+
+class Forbidden(AccessError):
+    code = "forbidden"
+
+
+class AuditBroken(PortcullisError):
+    code = "audit_broken"
+
+
+class StoreUnavailable(PortcullisError):
+    code = "store_unavailable"
+
+
+class ConfigurationError(PortcullisError):
+    code = "configuration_error"

@@ -1,0 +1,22 @@
+"""What is counted and timed. Labels take few values: outcomes, stages, statuses, never ids."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+#: From a cache hit to the longest deadline a caller may ask for, in seconds.
+_STAGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+DECISIONS = Counter("portcullis_decisions", "Decisions made", ["outcome", "degraded"])
+REFUSED_UPLOADS = Counter("portcullis_refused_uploads", "Uploads refused before a decision", ["code"])
+STAGE_SECONDS = Histogram(
+    "portcullis_stage_seconds", "Time spent in each stage of a decision", ["stage"], buckets=_STAGE_BUCKETS_S
+)
+FINDINGS = Counter("portcullis_findings", "Findings by signal and status", ["signal", "status"])
+UPLOADS_IN_FLIGHT = Gauge("portcullis_uploads_in_flight", "Uploads accepted and not yet answered")
+ENGINE_QUEUE_DEPTH = Gauge("portcullis_engine_queue_depth", "Engine jobs waiting or running")
+ENGINE_RESTARTS = Counter("portcullis_engine_restarts", "Times the engine process was started again after it died")
+ENGINE_READY = Gauge("portcullis_engine_ready", "1 when the engine answers")
+WORKER_KILLS = Counter("portcullis_worker_kills", "Media workers lost", ["cause"])
+REVIEW_CASES = Gauge("portcullis_review_cases", "Review cases by state", ["state"])
+POLICY_ACTIVATIONS = Counter("portcullis_policy_activations", "Ruleset activations by result", ["result"])
+AUDIT_SEALED = Counter("portcullis_audit_sealed", "Audit entries sealed into the chain")
+AUDIT_PENDING = Gauge("portcullis_audit_pending", "Audit entries waiting to be sealed")

@@ -1,0 +1,76 @@
+"""One frozen Settings, read from the environment (`PORTCULLIS_*`) once and passed down. Only `app.main` and `app.cli`
+import it; rooms take the plain values they need. `docs/settings.md` is generated from this file."""
+
+from ipaddress import ip_address
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="PORTCULLIS_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    data_dir: Path = Field(
+        _REPOSITORY / "var", description="Where the admin key, the SQLite database and the evidence live."
+    )
+    database_url: str | None = Field(
+        None,
+        description="`postgresql://…` or `sqlite:///…`; by default an SQLite file in the data directory.",
+    )
+    policy: Path = Field(_REPOSITORY / "policies.yaml", description="The policy file; watched for changes.")
+    rules_dir: Path = Field(_REPOSITORY / "rules", description="The keyword lists; watched for changes.")
+    log_level: str = Field("info", description="`debug`, `info`, `warning` or `error`.")
+    log_json: bool = Field(False, description="Log JSON lines instead of text for people.")
+
+    model: str = Field("demo", description="A model id of the catalogue, or the path of a GGUF file.")
+    projector: Path | None = Field(
+        None, description="The projector's GGUF file; needed only when the model is given by path."
+    )
+    catalogue: Path = Field(_REPOSITORY / "models" / "catalogue.yaml", description="The known models.")
+    models_dir: Path = Field(_REPOSITORY / "models", description="Where downloaded models lie.")
+    chat_form: str | None = Field(
+        None, description="Id of the catalogue model whose chat form a model given by path uses; default `youtu-vl-4b`."
+    )
+    allow_demo_model: bool = Field(
+        False, description="Let the demonstration model serve outside loopback. It is not a moderator."
+    )
+    engine_gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1 puts all there, 0 none.")
+    engine_threads: int = Field(0, ge=0, le=256, description="CPU threads of the engine; 0 takes one per core, at most 8.")
+    engine_context_tokens: int = Field(8192, ge=1024, description="KV cells of the engine's context.")
+    engine_queue: int = Field(64, ge=1, description="Engine jobs that may wait before uploads are refused.")
+
+    media_workers: int = Field(2, ge=1, le=64, description="Processes that decode pictures and run OCR.")
+    media_worker_memory_mb: int = Field(3072, ge=512, description="Address-space growth allowed to one media worker.")
+
+    deadline_s: float = Field(10.0, gt=0, le=60, description="Default deadline of a decision.")
+    max_deadline_s: float = Field(60.0, gt=0, le=60, description="Longest deadline that `?wait=` may ask for.")
+    max_upload_mb: int = Field(20, ge=1, le=100, description="Largest upload, in MiB.")
+    max_in_flight: int = Field(64, ge=1, description="Uploads in work at once; more are refused with 429.")
+    max_in_flight_mb: int = Field(512, ge=1, description="Bytes of uploads in work at once, in MiB.")
+
+    lease_s: int = Field(900, ge=10, description="How long a claimed review case stays with its reviewer.")
+    keep_passed_hours: float = Field(24.0, ge=0, description="How long the picture of a passed upload is kept.")
+    seal_interval_s: float = Field(1.0, gt=0, description="How often audit entries are sealed into the chain.")
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        level = value.lower()
+        if level not in {"debug", "info", "warning", "error"}:
+            raise ValueError("must be debug, info, warning or error")
+        return level
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False

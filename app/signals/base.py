@@ -1,0 +1,71 @@
+"""The seam of the signals. A signal never raises through the pipeline and never invents a value: what it could not
+find out is a status with a reason."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from app.domain import (
+    Answer,
+    Frame,
+    KeywordFinding,
+    KeywordList,
+    Needs,
+    ProbeFinding,
+    Question,
+    SceneFinding,
+    TextFinding,
+    TextSource,
+)
+
+#: The answers to one frame's questions, by question id. A question that is missing here was never answered.
+FrameAnswers = Mapping[str, Answer]
+
+F = TypeVar("F", covariant=True)
+
+
+class ModelSignal(Protocol[F]):
+    """A signal that asks the resident model. It does not call the engine: the pipeline puts the questions of all
+    model signals on one frame into one engine job and hands the answers back, frame by frame."""
+
+    @property
+    def name(self) -> str: ...
+
+    def questions(self, needs: Needs, frame: Frame) -> list[Question]:
+        """What to ask about this frame; question ids begin with `name` and are unique within the frame."""
+        ...
+
+    def read(self, needs: Needs, frames: Sequence[Frame], answers: Sequence[FrameAnswers]) -> F:
+        """The finding. `answers[i]` belongs to `frames[i]`; a missing answer is a timeout, never a guess."""
+        ...
+
+
+class TextReader(Protocol):
+    """Reads the text in a picture (RapidOCR)."""
+
+    @property
+    def version(self) -> str:
+        """For the pins, such as `rapidocr 3.10.0`."""
+        ...
+
+    async def read(self, frames: Sequence[Frame], *, timeout_s: float) -> TextFinding: ...
+
+
+class KeywordMatcher(Protocol):
+    @property
+    def normaliser(self) -> str:
+        """The version of the normalisation, for the pins."""
+        ...
+
+    def prepare(self, lists: Sequence[KeywordList]) -> None:
+        """Build what matching needs, so that the first upload under a new ruleset does not wait for it."""
+        ...
+
+    def match(self, lists: Sequence[KeywordList], texts: Mapping[TextSource, TextFinding]) -> KeywordFinding:
+        """Match each list over the sources it names. Each source's status is carried into the finding."""
+        ...
+
+
+ProbeFindings = dict[str, ProbeFinding]
+ProbeSignal = ModelSignal[ProbeFindings]
+SceneSignal = ModelSignal[SceneFinding]
+ModelTextSignal = ModelSignal[TextFinding]
