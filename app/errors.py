@@ -1,41 +1,41 @@
 """Every error of Portcullis, each with a stable code. HTTP status codes are assigned in `app.http.problems` alone.
 
-    PortcullisError
-    ├── UploadError                  the upload is not something that can be moderated
-    │   ├── EmptyUpload              empty_upload
-    │   ├── UploadTooLarge           upload_too_large
-    │   ├── NotAPicture              not_a_picture
-    │   ├── UnsupportedFormat        unsupported_format
-    │   ├── TruncatedPicture         truncated_picture
-    │   ├── PictureTooLarge          picture_too_large
-    │   ├── PictureTooSmall          picture_too_small
-    │   └── DecodeFailed             decode_failed
-    ├── MalformedRequest             malformed_request
-    ├── Unavailable                  refused before acceptance; `retry_after_s` says when to come back
-    │   ├── QueueFull                queue_full
-    │   └── NotReady                 not_ready
-    ├── EngineError
-    │   ├── EngineUnavailable        engine_unavailable
-    │   ├── EngineCrashed            engine_crash
-    │   ├── ModelFileMissing         model_file_missing
-    │   ├── ModelFileCorrupt         model_file_corrupt
-    │   └── QuestionTooLong          question_too_long
-    ├── WorkerError                  a media worker
-    │   ├── WorkerCrashed            worker_crash
-    │   └── WorkerTimeout            worker_timeout
-    ├── PolicyInvalid                policy_invalid; carries every problem with file, line and column
-    ├── CaseError
-    │   ├── CaseNotClaimable         case_not_claimable
-    │   ├── LeaseLost                lease_lost
-    │   └── CaseConflict             case_conflict
-    ├── NotFound                     not_found
-    ├── IdempotencyConflict          idempotency_conflict
-    ├── AccessError
-    │   ├── Unauthenticated          unauthenticated
-    │   └── Forbidden                forbidden
-    ├── AuditBroken                  audit_broken
-    ├── StoreUnavailable             store_unavailable
-    └── ConfigurationError           configuration_error
+PortcullisError
+├── UploadError                  the upload is not something that can be moderated
+│   ├── EmptyUpload              empty_upload
+│   ├── UploadTooLarge           upload_too_large
+│   ├── NotAPicture              not_a_picture
+│   ├── UnsupportedFormat        unsupported_format
+│   ├── TruncatedPicture         truncated_picture
+│   ├── PictureTooLarge          picture_too_large
+│   ├── PictureTooSmall          picture_too_small
+│   └── DecodeFailed             decode_failed
+├── MalformedRequest             malformed_request
+├── Unavailable                  refused before acceptance; `retry_after_s` says when to come back
+│   ├── QueueFull                queue_full
+│   └── NotReady                 not_ready
+├── EngineError
+│   ├── EngineUnavailable        engine_unavailable
+│   ├── EngineCrashed            engine_crash
+│   ├── ModelFileMissing         model_file_missing
+│   ├── ModelFileCorrupt         model_file_corrupt
+│   └── QuestionTooLong          question_too_long
+├── WorkerError                  a media worker
+│   ├── WorkerCrashed            worker_crash
+│   └── WorkerTimeout            worker_timeout
+├── PolicyInvalid                policy_invalid; carries every problem with file, line and column
+├── CaseError
+│   ├── CaseNotClaimable         case_not_claimable
+│   ├── LeaseLost                lease_lost
+│   └── CaseConflict             case_conflict
+├── NotFound                     not_found
+├── IdempotencyConflict          idempotency_conflict
+├── AccessError
+│   ├── Unauthenticated          unauthenticated
+│   └── Forbidden                forbidden
+├── AuditBroken                  audit_broken
+├── StoreUnavailable             store_unavailable
+└── ConfigurationError           configuration_error
 """
 
 from dataclasses import dataclass

@@ -40,7 +40,9 @@ class Settings(BaseSettings):
         False, description="Let the demonstration model serve outside loopback. It is not a moderator."
     )
     engine_gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1 puts all there, 0 none.")
-    engine_threads: int = Field(0, ge=0, le=256, description="CPU threads of the engine; 0 takes one per core, at most 8.")
+    engine_threads: int = Field(
+        0, ge=0, le=256, description="CPU threads of the engine; 0 takes one per core, at most 8."
+    )
     engine_context_tokens: int = Field(8192, ge=1024, description="KV cells of the engine's context.")
     engine_queue: int = Field(64, ge=1, description="Engine jobs that may wait before uploads are refused.")
 

@@ -14,9 +14,7 @@ Result = TypeVar("Result")
 class Workers(Protocol):
     """Runs module-level functions with picklable arguments in killable processes."""
 
-    async def run(
-        self, function: Callable[[Unpack[Args]], Result], *args: Unpack[Args], timeout_s: float
-    ) -> Result:
+    async def run(self, function: Callable[[Unpack[Args]], Result], *args: *Args, timeout_s: float) -> Result:
         """The function's result; its own exceptions pass through.
 
         Raises WorkerTimeout after `timeout_s` (waiting for a free worker included; the process is killed), and

@@ -20,10 +20,10 @@ from app.domain import (
 #: The answers to one frame's questions, by question id. A question that is missing here was never answered.
 FrameAnswers = Mapping[str, Answer]
 
-F = TypeVar("F", covariant=True)
+F_co = TypeVar("F_co", covariant=True)
 
 
-class ModelSignal(Protocol[F]):
+class ModelSignal(Protocol[F_co]):
     """A signal that asks the resident model. It does not call the engine: the pipeline puts the questions of all
     model signals on one frame into one engine job and hands the answers back, frame by frame."""
 
@@ -34,7 +34,7 @@ class ModelSignal(Protocol[F]):
         """What to ask about this frame; question ids begin with `name` and are unique within the frame."""
         ...
 
-    def read(self, needs: Needs, frames: Sequence[Frame], answers: Sequence[FrameAnswers]) -> F:
+    def read(self, needs: Needs, frames: Sequence[Frame], answers: Sequence[FrameAnswers]) -> F_co:
         """The finding. `answers[i]` belongs to `frames[i]`; a missing answer is a timeout, never a guess."""
         ...
 
