@@ -1,0 +1,155 @@
+"""Image in, findings out: every signal a ruleset needs, the slow ones side by side, none past the deadline."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import structlog
+
+from app.domain import (
+    Answer,
+    EngineJob,
+    Findings,
+    Frame,
+    Image,
+    KeywordFinding,
+    Needs,
+    Question,
+    SceneFinding,
+    Status,
+    TextFinding,
+    TextLine,
+    TextSource,
+    UploadContext,
+    new_id,
+)
+from app.metrics import FINDINGS
+from app.moderation.ports import Engine
+from app.moderation.timing import Stopwatch
+from app.signals.base import KeywordMatcher, ModelTextSignal, ProbeSignal, SceneSignal, TextReader
+
+log = structlog.get_logger(__name__)
+
+#: Kept back from the deadline for matching, evaluating and committing, in seconds.
+FINISH_RESERVE_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Everything that can be asked of a picture."""
+
+    reader: TextReader
+    matcher: KeywordMatcher
+    probes: ProbeSignal
+    scene: SceneSignal
+    model_text: ModelTextSignal
+
+    def questions(self, needs: Needs, frame: Frame) -> tuple[Question, ...]:
+        """What the model is asked about one frame: all model signals in one job."""
+        asked = [signal.questions(needs, frame) for signal in (self.probes, self.model_text, self.scene)]
+        return tuple(question for questions in asked for question in questions)
+
+
+class Collector:
+    def __init__(self, signals: Signals, engine: Engine) -> None:
+        self._signals = signals
+        self._engine = engine
+
+    async def collect(self, image: Image, context: UploadContext, needs: Needs, watch: Stopwatch) -> Findings:
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(self._read_text(image.frames, needs, watch))
+            asking = group.create_task(self._ask(image.frames, needs, watch))
+        ocr, answers = reading.result(), asking.result()
+        scene = self._signals.scene.read(needs, image.frames, answers)
+        model_text = self._signals.model_text.read(needs, image.frames, answers)
+        with watch.stage("keywords"):
+            texts = _texts(needs, ocr=ocr, model_text=model_text, scene=scene, caption=context.caption)
+            keywords = self._match(needs, texts)
+        findings = Findings(
+            image=image.facts,
+            probes=self._signals.probes.read(needs, image.frames, answers),
+            ocr=ocr,
+            model_text=model_text,
+            caption=context.caption,
+            scene=scene,
+            keywords=keywords,
+        )
+        _count(findings)
+        return findings
+
+    async def _read_text(self, frames: Sequence[Frame], needs: Needs, watch: Stopwatch) -> TextFinding:
+        if not needs.read_text:
+            return TextFinding(status=Status.SKIPPED, reason="not asked")
+        with watch.stage("ocr"):
+            try:
+                return await self._signals.reader.read(frames, timeout_s=watch.remaining_s(reserve_s=FINISH_RESERVE_S))
+            except Exception as fault:  # a signal's fault is a finding, never an outage
+                log.exception("text reader broke its contract", action="signal_failed", signal="ocr")
+                return TextFinding(status=Status.FAILED, reason=f"internal error: {type(fault).__name__}")
+
+    async def _ask(self, frames: Sequence[Frame], needs: Needs, watch: Stopwatch) -> list[Mapping[str, Answer]]:
+        with watch.stage("model"):
+            async with asyncio.TaskGroup() as group:
+                jobs = [group.create_task(self._ask_frame(frame, needs, watch)) for frame in frames]
+        return [job.result() for job in jobs]
+
+    async def _ask_frame(self, frame: Frame, needs: Needs, watch: Stopwatch) -> Mapping[str, Answer]:
+        questions = self._signals.questions(needs, frame)
+        if not questions:
+            return {}
+        job = EngineJob(
+            id=new_id("job"),
+            picture=frame.picture,
+            questions=questions,
+            deadline_at=watch.deadline_at - FINISH_RESERVE_S,
+        )
+        answers: dict[str, Answer] = {}
+        try:
+            async with asyncio.timeout(watch.remaining_s(reserve_s=FINISH_RESERVE_S / 2)):
+                async with aclosing(self._engine.ask(job)) as stream:
+                    async for answer in stream:
+                        answers[answer.question_id] = answer
+        except TimeoutError:
+            log.warning("engine overran the deadline", action="engine_overran", job_id=job.id)
+        except Exception as fault:  # a signal's fault is a finding, never an outage
+            log.exception("engine broke its contract", action="signal_failed", signal="model")
+            reason = f"internal error: {type(fault).__name__}"
+            for question in questions:
+                answers.setdefault(question.id, Answer(question_id=question.id, status=Status.FAILED, reason=reason))
+        return answers
+
+    def _match(self, needs: Needs, texts: Mapping[TextSource, TextFinding]) -> KeywordFinding:
+        try:
+            return self._signals.matcher.match(needs.lists, texts)
+        except Exception:  # every source counts as unread: no count over them may say "none"
+            log.exception("keyword matcher broke its contract", action="signal_failed", signal="keywords")
+            return KeywordFinding(sources=dict.fromkeys(texts, Status.FAILED))
+
+
+def _texts(
+    needs: Needs, *, ocr: TextFinding, model_text: TextFinding, scene: SceneFinding, caption: str | None
+) -> dict[TextSource, TextFinding]:
+    """The sources that should have been read. One that the policy switched off is absent, not unknown."""
+    texts: dict[TextSource, TextFinding] = {}
+    if needs.read_text:
+        texts[TextSource.OCR] = ocr
+    if needs.model_text:
+        texts[TextSource.MODEL_TEXT] = model_text
+    texts[TextSource.CAPTION] = TextFinding(status=Status.OK, lines=_lines(caption))
+    if needs.describe:
+        texts[TextSource.SCENE] = TextFinding(status=scene.status, reason=scene.reason, lines=_lines(scene.description))
+    return texts
+
+
+def _lines(text: str | None) -> tuple[TextLine, ...]:
+    return tuple(TextLine(text=line) for line in (text or "").splitlines())
+
+
+def _count(findings: Findings) -> None:
+    for probe in findings.probes.values():
+        for reading in probe.readings:
+            FINDINGS.labels("probes", reading.status.value).inc()
+    FINDINGS.labels("ocr", findings.ocr.status.value).inc()
+    FINDINGS.labels("model_text", findings.model_text.status.value).inc()
+    FINDINGS.labels("scene", findings.scene.status.value).inc()
