@@ -1,0 +1,42 @@
+"""The command line: `portcullis serve`, `moderate`, `policy`, `audit`, `models`."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+import app as portcullis
+from app.cli import audit, models, moderate, policy, serve
+from app.cli.settings import load_settings
+from app.errors import PortcullisError
+
+cli = typer.Typer(
+    name="portcullis",
+    help="Self-hosted content moderation: one resident vision-language model and a rules engine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cli.command("serve")(serve.serve)
+cli.command("moderate")(moderate.moderate)
+cli.add_typer(policy.commands, name="policy")
+cli.add_typer(audit.commands, name="audit")
+cli.add_typer(models.commands, name="models")
+
+
+@cli.command("version")
+def version() -> None:
+    """Print the version."""
+    typer.echo(portcullis.__version__)
+
+
+def main() -> None:
+    """Entry point. A known error is one sentence and exit code 2; anything else is a bug and shows its traceback."""
+    try:
+        cli()
+    except PortcullisError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error[/] ({error.code}):", error.detail)
+        sys.exit(2)
+
+
+__all__ = ["cli", "load_settings", "main"]

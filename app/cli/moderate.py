@@ -1,0 +1,176 @@
+"""`portcullis moderate PATH…`: decide on files without a server, as the API would."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.settings import load_settings
+from app.domain import Decision, Outcome, UploadContext
+from app.errors import NotFound, PortcullisError, Unavailable
+from app.main import Service, build
+from app.moderation.pipeline import Upload
+
+#: What is picked up in folders; a file named outright is always tried.
+_PICTURE_SUFFIXES = frozenset({".avif", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
+
+_COLOURS = {Outcome.PASS: "green", Outcome.REVIEW: "yellow", Outcome.REJECT: "red"}
+
+_KEY_ID = "cli"
+
+#: How often an upload that is refused for want of room is tried.
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One file's end: a decision, or the error that kept it from one."""
+
+    path: Path
+    decision: Decision | None
+    error: PortcullisError | None
+
+    @property
+    def word(self) -> str:
+        return self.decision.outcome.value if self.decision is not None else "error"
+
+
+def moderate(
+    paths: Annotated[list[Path], typer.Argument(help="Pictures, and folders to search for pictures.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line: path, and decision or error.")
+    ] = False,
+    surface: Annotated[str | None, typer.Option(help="Where the uploads would appear, such as avatar.")] = None,
+    deadline_s: Annotated[
+        float, typer.Option(help="Seconds a decision may take (up to PORTCULLIS_MAX_DEADLINE_S).")
+    ] = 60,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Pictures in work at once.")] = 2,
+) -> None:
+    """Moderate files and folders. Exit code 0: all passed; 1: something rejected or in review; 2: an error."""
+    settings = load_settings()
+    found = list(_pictures(paths))
+    if not found:
+        raise NotFound("no pictures there (looked for " + ", ".join(sorted(_PICTURE_SUFFIXES)) + ")")
+    service = build(settings.model_copy(update={"log_level": "error"}))
+    context = UploadContext(surface=surface)
+    judged = asyncio.run(_run(service, found, context, deadline_s=deadline_s, jobs=jobs, as_json=as_json))
+    if not as_json:
+        _report(judged)
+    raise typer.Exit(_exit_code(judged))
+
+
+def _pictures(paths: list[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in _PICTURE_SUFFIXES and p.is_file())
+        elif path.exists():
+            yield path
+        else:
+            raise NotFound(f"{path}: no such file or folder")
+
+
+async def _run(
+    service: Service, paths: list[Path], context: UploadContext, *, deadline_s: float, jobs: int, as_json: bool
+) -> list[Judged]:
+    console = Console(stderr=True)
+    with console.status("Loading the model…"):
+        await service.start()
+        ready = await service.wait_ready(timeout_s=120)
+    if not ready:
+        console.print("[yellow]The model is not ready: decisions will be degraded.[/]")
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    room = asyncio.Semaphore(jobs)
+    judged: dict[Path, Judged] = {}
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            bar = progress.add_task("Moderating", total=len(paths))
+
+            async def one(path: Path) -> None:
+                async with room:
+                    judged[path] = await _judge(service, path, context, deadline_s)
+                if as_json:
+                    typer.echo(_json_line(judged[path]))
+                progress.advance(bar)
+
+            async with asyncio.TaskGroup() as group:
+                for path in paths:
+                    group.create_task(one(path))
+    finally:
+        await service.stop()
+    return [judged[path] for path in paths]
+
+
+async def _judge(service: Service, path: Path, context: UploadContext, deadline_s: float) -> Judged:
+    try:
+        data = await asyncio.to_thread(path.read_bytes)
+    except OSError as error:
+        return Judged(path, None, NotFound(f"cannot read it: {error.strerror}"))
+    upload = Upload(data=data, context=context, key_id=_KEY_ID)
+    for attempt in range(_ATTEMPTS):
+        try:
+            return Judged(path, await service.moderator.moderate(upload, deadline_s=deadline_s), None)
+        except Unavailable as unavailable:
+            refusal = unavailable
+            await asyncio.sleep(unavailable.retry_after_s * (attempt + 1))
+        except PortcullisError as error:
+            return Judged(path, None, error)
+    return Judged(path, None, refusal)
+
+
+def _json_line(judged: Judged) -> str:
+    line: dict[str, object] = {"path": str(judged.path)}
+    if judged.decision is not None:
+        line["decision"] = judged.decision.model_dump(mode="json")
+    elif judged.error is not None:
+        line["error"] = {"code": judged.error.code, "detail": judged.error.detail}
+    return json.dumps(line, ensure_ascii=False)
+
+
+def _report(judged: list[Judged]) -> None:
+    console = Console()
+    table = Table("File", "Outcome", "Why", "Seconds")
+    for item in judged:
+        table.add_row(Text(str(item.path)), _outcome_cell(item), Text(_why(item)), _seconds(item))
+    console.print(table)
+    counts = Counter(item.word for item in judged)
+    passed = counts[Outcome.PASS.value]
+    console.print(
+        f"{len(judged)} files: {passed} passed, {counts[Outcome.REJECT.value]} rejected, "
+        f"{counts[Outcome.REVIEW.value]} in review, {counts['error']} errors; pass rate {passed / len(judged):.1%}"
+    )
+    if any(item.decision is not None and item.decision.demo for item in judged):
+        console.print("[yellow]Decided by the demonstration model, which is not a moderator.[/]")
+
+
+def _outcome_cell(item: Judged) -> Text:
+    if item.decision is None:
+        return Text("error", style="magenta")
+    degraded = " (degraded)" if item.decision.degraded else ""
+    return Text(item.word + degraded, style=_COLOURS[item.decision.outcome])
+
+
+def _why(item: Judged) -> str:
+    if item.decision is None:
+        return item.error.detail if item.error is not None else ""
+    matched = [f"{match.list}: {match.term}" for match in item.decision.findings.keywords.matches]
+    reasons = [violation.reason for violation in item.decision.violations]
+    return "; ".join([*reasons, *dict.fromkeys(matched), *item.decision.degraded_by])
+
+
+def _seconds(item: Judged) -> str:
+    return f"{item.decision.timing_ms['total'] / 1000:.2f}" if item.decision is not None else ""
+
+
+def _exit_code(judged: list[Judged]) -> int:
+    if any(item.decision is None for item in judged):
+        return 2
+    return 0 if all(item.decision.passed for item in judged if item.decision is not None) else 1
