@@ -24,7 +24,8 @@ class Verdict(Value):
 
 class ReviewCase(Value):
     """`version` counts changes: a store writes a case only over the version it was read at, so that of two people
-    who act on one case at once exactly one succeeds."""
+    who act on one case at once exactly one succeeds. `lapsed_from` is the reviewer whose lease ran out on a case that
+    nobody took since: that reviewer may still finish it."""
 
     id: str
     decision_id: str
@@ -33,5 +34,6 @@ class ReviewCase(Value):
     opened_at: datetime
     claimed_by: str | None = None
     lease_expires_at: datetime | None = None
+    lapsed_from: str | None = None
     verdict: Verdict | None = None
     version: int = 0
