@@ -88,7 +88,13 @@ class DecodeFailed(UploadError):
 
 
 class MalformedRequest(PortcullisError):
+    """`field` is the dotted name of the field that is wrong, if it is one."""
+
     code = "malformed_request"
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.field = field
 
 
 class Unavailable(PortcullisError):

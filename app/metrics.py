@@ -20,3 +20,10 @@ REVIEW_CASES = Gauge("portcullis_review_cases", "Review cases by state", ["state
 POLICY_ACTIVATIONS = Counter("portcullis_policy_activations", "Ruleset activations by result", ["result"])
 AUDIT_SEALED = Counter("portcullis_audit_sealed", "Audit entries sealed into the chain")
 AUDIT_PENDING = Gauge("portcullis_audit_pending", "Audit entries waiting to be sealed")
+HTTP_REQUESTS = Counter("portcullis_http_requests", "Requests answered", ["method", "route", "status"])
+HTTP_SECONDS = Histogram(
+    "portcullis_http_seconds",
+    "Time from a request's first byte to its answer's last",
+    ["route"],
+    buckets=_STAGE_BUCKETS_S,
+)
