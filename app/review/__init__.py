@@ -1,0 +1,1 @@
+"""The queue of decisions that wait for a person."""

@@ -1,0 +1,105 @@
+"""The life of a case, as pure functions from one case to the next.
+
+    open ──claim──► claimed ──decide──► decided
+      ▲                │
+      └─release, expire┘
+
+A lease that ran out makes the case claimable by others at once, swept or not. Until somebody else takes it, the
+reviewer who had it may still renew, release or decide: work that was done is not thrown away because a timer fired.
+From the moment somebody else has it, the late reviewer gets LeaseLost.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.domain import CaseState, Outcome, ReviewCase, Severity, Verdict, new_id
+from app.errors import CaseConflict, CaseNotClaimable, LeaseLost, MalformedRequest
+
+
+def open_case(decision_id: str, priority: Severity, *, at: datetime) -> ReviewCase:
+    return ReviewCase(id=new_id("case"), decision_id=decision_id, priority=priority, opened_at=at)
+
+
+def claim(case: ReviewCase, reviewer: str, *, at: datetime, lease_s: float) -> ReviewCase:
+    """The case with a fresh lease; also for the reviewer who has it already. Raises CaseNotClaimable."""
+    if case.state is CaseState.DECIDED:
+        raise CaseNotClaimable(f"case {case.id} is decided")
+    if case.state is CaseState.CLAIMED and case.claimed_by != reviewer and not lease_is_over(case, at):
+        raise CaseNotClaimable(f"case {case.id} is with another reviewer until {case.lease_expires_at}")
+    return _lease(case, reviewer, at, lease_s)
+
+
+def renew(case: ReviewCase, reviewer: str, *, at: datetime, lease_s: float) -> ReviewCase:
+    """The case with its lease counted from now. Raises LeaseLost."""
+    _require_holder(case, reviewer)
+    return _lease(case, reviewer, at, lease_s)
+
+
+def release(case: ReviewCase, reviewer: str) -> ReviewCase:
+    """The case back in the queue, for anyone. Raises LeaseLost."""
+    _require_holder(case, reviewer)
+    return _changed(case, state=CaseState.OPEN, claimed_by=None, lease_expires_at=None, lapsed_from=None)
+
+
+def decide(case: ReviewCase, reviewer: str, outcome: Outcome, note: str | None, *, at: datetime) -> ReviewCase:
+    """The case with its verdict. The same verdict once more from the same reviewer changes nothing.
+
+    Raises MalformedRequest for an outcome that is not a verdict, CaseConflict for a second, different verdict, and
+    LeaseLost when the case is not this reviewer's.
+    """
+    if outcome not in (Outcome.PASS, Outcome.REJECT):
+        raise MalformedRequest("a verdict is pass or reject")
+    if case.verdict is not None and case.verdict.reviewer == reviewer:
+        if (case.verdict.outcome, case.verdict.note) != (outcome, note):
+            raise CaseConflict(f"case {case.id} is decided already: {case.verdict.outcome.value}")
+        return case
+    _require_holder(case, reviewer)
+    return _changed(
+        case,
+        state=CaseState.DECIDED,
+        claimed_by=None,
+        lease_expires_at=None,
+        lapsed_from=None,
+        verdict=Verdict(outcome=outcome, reviewer=reviewer, note=note, at=at),
+    )
+
+
+def expire(case: ReviewCase, *, at: datetime) -> ReviewCase:
+    """The case back in the queue if its lease is over, else the case as it is."""
+    if case.state is not CaseState.CLAIMED or not lease_is_over(case, at):
+        return case
+    return _changed(case, state=CaseState.OPEN, claimed_by=None, lease_expires_at=None, lapsed_from=case.claimed_by)
+
+
+def lease_is_over(case: ReviewCase, at: datetime) -> bool:
+    return case.lease_expires_at is None or case.lease_expires_at <= at
+
+
+def _require_holder(case: ReviewCase, reviewer: str) -> None:
+    if case.state is CaseState.CLAIMED and case.claimed_by == reviewer:
+        return
+    if case.state is CaseState.OPEN and case.lapsed_from == reviewer:
+        return
+    raise LeaseLost(f"case {case.id} is not with {reviewer}: {_where(case)}")
+
+
+def _where(case: ReviewCase) -> str:
+    return {
+        CaseState.OPEN: "it is back in the queue",
+        CaseState.CLAIMED: "another reviewer has it",
+        CaseState.DECIDED: "another reviewer decided it",
+    }[case.state]
+
+
+def _lease(case: ReviewCase, reviewer: str, at: datetime, lease_s: float) -> ReviewCase:
+    return _changed(
+        case,
+        state=CaseState.CLAIMED,
+        claimed_by=reviewer,
+        lease_expires_at=at + timedelta(seconds=lease_s),
+        lapsed_from=None,
+    )
+
+
+def _changed(case: ReviewCase, **fields: Any) -> ReviewCase:
+    return case.model_copy(update={**fields, "version": case.version + 1})
