@@ -146,7 +146,13 @@ class WorkerCrashed(WorkerError):
 
 
 class WorkerTimeout(WorkerError):
+    """`ran_s` is how long the call itself ran; 0 when it only waited for a free worker."""
+
     code = "worker_timeout"
+
+    def __init__(self, detail: str, *, ran_s: float = 0.0) -> None:
+        super().__init__(detail)
+        self.ran_s = ran_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +182,9 @@ class PolicyInvalid(PortcullisError):
     def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
         super().__init__("\n".join(problem.render() for problem in problems))
         self.problems = problems
+
+    def __reduce__(self) -> tuple[type["PolicyInvalid"], tuple[tuple[PolicyProblem, ...]]]:
+        return type(self), (self.problems,)
 
 
 class CaseError(PortcullisError):
