@@ -1,0 +1,96 @@
+"""What the real and the fake engine share: what they are given, and how a question ends that was not answered."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from app.domain import Answer, EngineJob, Question, QuestionKind, Status
+
+
+class Reason(StrEnum):
+    """Why a question has no answer; the text of `Answer.reason`."""
+
+    DEADLINE = "deadline"
+    ENGINE_UNAVAILABLE = "engine_unavailable"
+    ENGINE_CRASH = "engine_crash"
+    ENGINE_FAULT = "engine_fault"
+    NON_FINITE = "non_finite"
+    QUESTION_TOO_LONG = "question_too_long"
+    PICTURE_TOO_LARGE = "picture_too_large_for_context"
+    NO_TOKENS_ALLOWED = "no_tokens_allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatForm:
+    """The constant text around picture and question. Control tokens in these three are parsed as such; the marks of
+    the picture itself (`<|vision_start|>` and the like) are llama.cpp's to add."""
+
+    before_picture: str
+    after_picture: str
+    after_question: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerWords:
+    """What counts as yes and as no, in every asked language and in the variants a tokenizer tells apart."""
+
+    yes: tuple[str, ...]
+    no: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model ready to be started. `name` is for people and decisions. Digests are `sha256:…` where the catalogue
+    knows them: a file that differs is refused. `missing_hint` says how to get files that are not there."""
+
+    name: str
+    model: Path
+    projector: Path
+    chat_form: ChatForm
+    words: AnswerWords
+    picture_tokens: int
+    demonstration: bool
+    model_digest: str | None = None
+    projector_digest: str | None = None
+    missing_hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """`gpu_layers`: -1 puts all on the GPU, 0 none. `threads`: 0 takes one per core, at most 8. `context_tokens` are
+    the KV cells that one picture, its questions and its generated answers share.
+
+    `hang_grace_s` is how long after a job's deadline the process may stay silent before it is killed: a decode step
+    cannot be interrupted, and a reload costs more than waiting for a slow one. Callers get their timeouts at the
+    deadline all the same.
+    """
+
+    files: ModelFiles
+    gpu_layers: int = -1
+    threads: int = 0
+    context_tokens: int = 8192
+    parallel_questions: int = 32
+    start_timeout_s: float = 300.0
+    hang_grace_s: float = 5.0
+
+
+def unanswered(question: Question, status: Status, reason: str) -> Answer:
+    return Answer(question_id=question.id, status=status, reason=reason)
+
+
+def all_unanswered(questions: Iterable[Question], status: Status, reason: str) -> list[Answer]:
+    return [unanswered(question, status, reason) for question in questions]
+
+
+def check_job(job: EngineJob) -> None:
+    """Raises ValueError for a job that no caller of ours should make: it would read foreign memory in the engine."""
+    picture = job.picture
+    if picture.width < 1 or picture.height < 1 or len(picture.rgb) != picture.width * picture.height * 3:
+        raise ValueError(
+            f"job {job.id}: {len(picture.rgb)} bytes are not an RGB picture of {picture.width}x{picture.height}"
+        )
+
+
+def without_room_for_an_answer(question: Question) -> bool:
+    return question.kind is QuestionKind.GENERATE and question.max_tokens < 1

@@ -1,0 +1,80 @@
+"""An engine without a model, for tests and for trying the service: it answers by a script and keeps the contract."""
+
+import asyncio
+import contextlib
+import inspect
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from app.domain import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind, Status
+from app.engine.base import Reason, all_unanswered, check_job, unanswered, without_room_for_an_answer
+from app.errors import EngineError
+
+#: Says what a question's answer is. It may wait (to be late) or raise an EngineError (to fail with its code).
+Script = Callable[[EngineJob, Question], Answer | Awaitable[Answer]]
+
+
+def yes_no(question: Question, p: float, *, mass: float = 0.999) -> Answer:
+    """The answer of a model that says yes with probability `p` of `mass`. `p` strictly between 0 and 1."""
+    return Answer(
+        question_id=question.id, status=Status.OK, log_yes=math.log(p * mass), log_no=math.log((1 - p) * mass)
+    )
+
+
+def generated(question: Question, text: str, *, truncated: bool = False) -> Answer:
+    return Answer(question_id=question.id, status=Status.OK, text=text, truncated=truncated)
+
+
+def harmless(_job: EngineJob, question: Question) -> Answer:
+    """No to every probe, and a bland description."""
+    return yes_no(question, 0.01) if question.kind is QuestionKind.YES_NO else generated(question, "a plain picture")
+
+
+class FakeEngine:
+    """`delay_s` passes before each answer. `info` is what the engine says of itself; set it to play a failing one:
+    while its state is not READY every question fails."""
+
+    def __init__(self, script: Script = harmless, *, delay_s: float = 0.0, info: EngineInfo | None = None) -> None:
+        self.info = info or EngineInfo(
+            name="fake",
+            state=EngineState.READY,
+            demonstration=False,
+            model_digest=f"sha256:{'0' * 64}",
+            projector_digest=f"sha256:{'0' * 64}",
+        )
+        self.jobs: list[EngineJob] = []
+        self._script = script
+        self._delay_s = delay_s
+
+    async def ask(self, job: EngineJob) -> AsyncIterator[Answer]:
+        check_job(job)
+        self.jobs.append(job)
+        for index, question in enumerate(job.questions):
+            answer = await self._answer(job, question)
+            yield answer
+            if answer.status is Status.TIMEOUT:
+                for late in all_unanswered(job.questions[index + 1 :], Status.TIMEOUT, Reason.DEADLINE):
+                    yield late
+                return
+
+    async def _answer(self, job: EngineJob, question: Question) -> Answer:
+        if self.info.state is not EngineState.READY:
+            return unanswered(question, Status.FAILED, Reason.ENGINE_UNAVAILABLE)
+        if without_room_for_an_answer(question):
+            return unanswered(question, Status.FAILED, Reason.NO_TOKENS_ALLOWED)
+        remaining_s = job.deadline_at - time.monotonic()
+        if remaining_s <= 0:
+            return unanswered(question, Status.TIMEOUT, Reason.DEADLINE)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(remaining_s):
+                return await self._scripted(job, question)
+        return unanswered(question, Status.TIMEOUT, Reason.DEADLINE)
+
+    async def _scripted(self, job: EngineJob, question: Question) -> Answer:
+        await asyncio.sleep(self._delay_s)
+        try:
+            answer = self._script(job, question)
+            return await answer if inspect.isawaitable(answer) else answer
+        except EngineError as error:
+            return unanswered(question, Status.FAILED, error.code)
