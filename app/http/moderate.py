@@ -1,0 +1,85 @@
+"""`POST /v1/moderate`: an upload in, a decision out."""
+
+from dataclasses import dataclass, field
+
+from litestar import post
+from litestar.di import NamedDependency
+from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIType
+from litestar.params import FromQuery, SkipValidation
+
+from app.domain import Decision
+from app.errors import MalformedRequest
+from app.http.auth import require_scope
+from app.http.problems import problems
+from app.http.services import GivenModerator
+from app.moderation.upload import Upload
+
+_STRING, _OBJECT = OpenAPIType.STRING, OpenAPIType.OBJECT
+
+
+def _fields() -> dict[str, Reference | Schema]:
+    return {
+        "caption": Schema(type=_STRING, max_length=10_000, description="The text that goes with the picture."),
+        "surface": Schema(
+            type=_STRING,
+            pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+            description="Where it would appear, such as `avatar`; conditions of the policy see it.",
+        ),
+        "user_id": Schema(type=_STRING, max_length=200),
+        "external_id": Schema(type=_STRING, max_length=200, description="The platform's own id of the upload."),
+        "metadata": Schema(
+            type=_OBJECT, description="Kept with the decision, at most 16 KiB; in multipart, a JSON object as text."
+        ),
+    }
+
+
+def _request_body() -> RequestBody:
+    file = Schema(type=_STRING, content_media_type="application/octet-stream", description="The picture.")
+    image = Schema(
+        type=_OBJECT,
+        required=["base64"],
+        properties={"base64": Schema(type=_STRING, content_encoding="base64", description="The picture.")},
+    )
+    return RequestBody(
+        required=True,
+        content={
+            "multipart/form-data": OpenAPIMediaType(
+                schema=Schema(type=_OBJECT, required=["file"], properties={"file": file, **_fields()})
+            ),
+            "application/json": OpenAPIMediaType(
+                schema=Schema(type=_OBJECT, required=["image"], properties={"image": image, **_fields()})
+            ),
+        },
+    )
+
+
+@dataclass
+class _ModerateOperation(Operation):
+    """Says what the body is: the handler reads it itself, so Litestar cannot see that."""
+
+    request_body: RequestBody | Reference | None = field(default_factory=_request_body)
+
+
+@post(
+    "/v1/moderate",
+    operation_id="moderate",
+    operation_class=_ModerateOperation,
+    summary="Moderate one picture",
+    description="`Idempotency-Key` makes a repeated request get the first answer. `wait` bounds the answer in seconds; "
+    "what is not known by then is unknown to the policy, and never a pass.",
+    guards=[require_scope("moderate")],
+    status_code=200,
+    responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 503),
+    tags=["moderation"],
+)
+async def moderate(
+    moderator: GivenModerator,
+    longest_wait_s: NamedDependency[float],
+    upload: NamedDependency[SkipValidation[Upload]],
+    wait: FromQuery[float | None] = None,
+) -> Decision:
+    # Not `wait <= 0`: every comparison with NaN is false.
+    if wait is not None and not 0 < wait <= longest_wait_s:
+        raise MalformedRequest(f"wait: must be more than 0 and at most {longest_wait_s:g} seconds", field="wait")
+    return await moderator.moderate(upload, deadline_s=wait)

@@ -1,0 +1,82 @@
+"""What handlers are given. `app.main` fills it once; Litestar hands each handler the parts that it names."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from litestar.di import NamedDependency, Provide
+from litestar.params import SkipValidation
+
+from app.audit.ports import AuditLog
+from app.domain import EngineInfo
+from app.errors import PolicyProblem
+from app.http.auth import Access, Connection, Principal, authenticate
+from app.moderation.pipeline import Moderator
+from app.moderation.ports import AuditOutbox, DecisionStore, EvidenceStore
+from app.policy.live import LiveRuleset
+from app.review.desk import ReviewDesk
+
+#: Component (`engine`, `store`, `policy`) -> why it is not ready, or None when it is.
+Readiness: TypeAlias = Callable[[], Awaitable[Mapping[str, str | None]]]
+#: A policy's YAML text, checked with the lists of the moment -> everything wrong with it.
+PolicyCheck: TypeAlias = Callable[[str], Awaitable[tuple[PolicyProblem, ...]]]
+EngineView: TypeAlias = Callable[[], EngineInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    version: str
+    access: Access
+    moderator: Moderator
+    decisions: DecisionStore
+    evidence: EvidenceStore
+    outbox: AuditOutbox
+    desk: ReviewDesk
+    ruleset: LiveRuleset
+    check_policy: PolicyCheck
+    audit_log: AuditLog
+    engine_info: EngineView
+    readiness: Readiness
+
+
+GivenModerator: TypeAlias = NamedDependency[SkipValidation[Moderator]]
+GivenDecisions: TypeAlias = NamedDependency[SkipValidation[DecisionStore]]
+GivenEvidence: TypeAlias = NamedDependency[SkipValidation[EvidenceStore]]
+GivenOutbox: TypeAlias = NamedDependency[SkipValidation[AuditOutbox]]
+GivenDesk: TypeAlias = NamedDependency[SkipValidation[ReviewDesk]]
+GivenRuleset: TypeAlias = NamedDependency[SkipValidation[LiveRuleset]]
+GivenPolicyCheck: TypeAlias = NamedDependency[SkipValidation[PolicyCheck]]
+GivenAuditLog: TypeAlias = NamedDependency[SkipValidation[AuditLog]]
+GivenEngineInfo: TypeAlias = NamedDependency[SkipValidation[EngineView]]
+GivenReadiness: TypeAlias = NamedDependency[SkipValidation[Readiness]]
+GivenPrincipal: TypeAlias = NamedDependency[SkipValidation[Principal]]
+
+
+def dependencies(services: Services) -> dict[str, Provide]:
+    """By the name under which handlers ask for them."""
+    names = (
+        "version",
+        "moderator",
+        "decisions",
+        "evidence",
+        "outbox",
+        "desk",
+        "ruleset",
+        "check_policy",
+        "audit_log",
+        "engine_info",
+        "readiness",
+    )
+    given = {name: _constant(getattr(services, name)) for name in names}
+    return {**given, "principal": Provide(_principal)}
+
+
+def _constant(value: Any) -> Provide:
+    def provide() -> Any:
+        return value
+
+    return Provide(provide, sync_to_thread=False)
+
+
+async def _principal(request: Connection) -> Principal:
+    return await authenticate(request)
