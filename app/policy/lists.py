@@ -1,0 +1,130 @@
+"""Keyword lists: the files of `rules/`, checked so that no term is silently one that can never match.
+
+    ---
+    category: contraband
+    severity: high
+    languages: en, zh
+    ---
+    # comments and blank lines are ignored
+    fake passport
+    假护照
+
+`docs/keywords.md` describes the format. Which categories exist is the policy's to say and is not checked here.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+from app.domain import KeywordList
+from app.errors import PolicyInvalid, PolicyProblem
+from app.policy.list_header import EXAMPLE, read_header
+from app.policy.list_terms import Complaint, same_term, term_complaints
+from app.policy.list_text import SHOWN_CHARACTERS, Line, Problems, decode
+
+MAX_LIST_BYTES = 16 * 1024 * 1024
+MAX_TERMS = 200_000
+
+_LIST_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def parse_list(name: str, data: bytes, *, file: str | None = None) -> KeywordList:
+    """The list called `name`; `file` is what problems call the file. Raises PolicyInvalid with every problem."""
+    problems = Problems(file or f"{name}.txt")
+    if not _LIST_NAME.fullmatch(name):
+        problems.add(
+            1,
+            1,
+            f"“{name[:SHOWN_CHARACTERS]}” cannot name a list",
+            hint="a list is called by its file name: small letters, digits and _, beginning with a letter",
+        )
+    if len(data) > MAX_LIST_BYTES:
+        problems.add(1, 1, f"the file has {len(data)} bytes; at most {MAX_LIST_BYTES} are read")
+        problems.raise_if_any()
+    lines = decode(data, problems)
+    head, body = _split(lines, problems)
+    header = read_header(head[0], head[1:], problems)
+    keywords = KeywordList(
+        name=name,
+        category=header.category,
+        severity=header.severity,
+        languages=header.languages,
+        sources=header.sources,
+        binding=header.binding,
+        terms=_terms(body, problems, end_of_file=lines[-1].number if lines else 1),
+        digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
+    )
+    problems.raise_if_any()
+    return keywords
+
+
+def load_lists(rules_dir: Path) -> tuple[tuple[KeywordList, ...], tuple[PolicyProblem, ...]]:
+    """Every `*.txt` of the directory, by name, and what is wrong with the others. Files whose name begins with a dot
+    are editors' and are left alone."""
+    try:
+        paths = sorted(path for path in rules_dir.iterdir() if path.suffix.lower() == ".txt" and path.name[0] != ".")
+    except OSError as error:
+        return (), (_unreadable(rules_dir.name, error, hint="PORTCULLIS_RULES_DIR names the directory of the lists"),)
+    lists: list[KeywordList] = []
+    problems: list[PolicyProblem] = []
+    for path in paths:
+        file = f"{rules_dir.name}/{path.name}".encode("utf-8", "replace").decode()
+        try:
+            lists.append(parse_list(path.name.removesuffix(".txt"), _read(path), file=file))
+        except PolicyInvalid as invalid:
+            problems += invalid.problems
+        except OSError as error:
+            problems.append(_unreadable(file, error))
+    return tuple(lists), tuple(problems)
+
+
+def _read(path: Path) -> bytes:
+    """At most one byte more than a list may have. Raises OSError; a pipe or a device would be waited on for ever."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is not a regular file")
+    with path.open("rb") as stream:
+        return stream.read(MAX_LIST_BYTES + 1)
+
+
+def _unreadable(file: str, error: OSError, *, hint: str | None = None) -> PolicyProblem:
+    return PolicyProblem(file, 1, 1, f"cannot be read: {error.strerror or error}", hint)
+
+
+def _split(lines: list[Line], problems: Problems) -> tuple[list[Line], list[Line]]:
+    """The header, from its opening line, and the lines below it. Raises PolicyInvalid when there is none."""
+    lines = [line for line in lines if line.text.strip() and not line.text.lstrip().startswith("#")]
+    fences = [at for at, line in enumerate(lines) if line.text.strip() == "---"]
+    if not fences or fences[0] != 0:
+        first = lines[0] if lines else Line(1, "")
+        problems.add(first.number, 1, "the header is missing", hint=EXAMPLE, source_line=first.text or None)
+        problems.raise_if_any()
+    if len(fences) == 1:
+        problems.add(lines[0].number, 1, "the header is not closed", hint="end it with a line ---", source_line="---")
+        problems.raise_if_any()
+    return lines[: fences[1]], lines[fences[1] + 1 :]
+
+
+def _terms(lines: list[Line], problems: Problems, *, end_of_file: int) -> tuple[str, ...]:
+    terms: list[str] = []
+    first_seen: dict[str, int] = {}
+    for line in lines:
+        term = line.text.strip()
+        if len(terms) == MAX_TERMS:
+            problems.add(line.number, 1, f"more than {MAX_TERMS} terms", hint="split the list")
+            break
+        terms.append(term)
+        complaints = list(term_complaints(term))
+        same = same_term(term)
+        if not complaints and same in first_seen:
+            complaints = [
+                Complaint(0, "the term is listed already", f"first in line {first_seen[same]}; remove one of them")
+            ]
+        first_seen.setdefault(same, line.number)
+        indent = len(line.text) - len(line.text.lstrip())
+        for complaint in complaints:
+            problems.add(
+                line.number, indent + complaint.at + 1, complaint.message, hint=complaint.hint, source_line=line.text
+            )
+    if not terms:
+        problems.add(end_of_file, 1, "the list is empty", hint="write one term a line below the header")
+    return tuple(terms)
