@@ -1,0 +1,132 @@
+"""Conditions: CEL expressions over the names of the vocabulary, checked when they are loaded.
+
+Conditions use a part of CEL that is easy to reason about: comparisons, arithmetic, logic and a few text functions. What
+could make a number that is not finite (division by what may be zero) is refused when the policy is loaded.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cel_expr_python import cel
+
+from app.domain import Truth
+from app.policy import truth
+from app.policy.cel_messages import Complaint, shown, syntax_complaint, type_complaints
+from app.policy.cel_syntax import Call, Const, Name, Node, Scalar, UnsupportedSyntax, read_tree, walk
+from app.policy.promotion import ARITHMETIC, COMPARISONS, promote
+from app.policy.schema import MAX_NUMBER, MIN_DIVISOR
+from app.policy.vocabulary import Kind, Vocabulary
+
+MAX_CONDITION_CHARS = 2000
+#: With numbers up to 1e9 and divisors down to 1e-9 no product of this many leaves the range of a double.
+MAX_PRODUCTS = 16
+
+_LOGIC = frozenset({"_&&_", "_||_", "!_", "_?_:_", "@in", "-_"})
+_FUNCTIONS = ("size", "double", "startsWith", "endsWith", "contains", "matches")
+_ALLOWED = COMPARISONS | ARITHMETIC | _LOGIC | frozenset(_FUNCTIONS)
+_TYPES = {Kind.BOOL: cel.Type.BOOL, Kind.INT: cel.Type.INT, Kind.DOUBLE: cel.Type.DOUBLE, Kind.STRING: cel.Type.STRING}
+
+
+class ConditionInvalid(Exception):
+    """Everything that is wrong with one condition."""
+
+    def __init__(self, complaints: Sequence[Complaint]) -> None:
+        super().__init__("; ".join(complaint.message for complaint in complaints))
+        self.complaints = tuple(complaints)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A checked condition. `names` are those it refers to, in order of appearance."""
+
+    text: str
+    names: tuple[str, ...]
+    tree: Node = field(repr=False)
+    _expression: Any = field(repr=False)
+
+    def run(self, activation: Any) -> Truth:
+        """Evaluates with what `Compiler.activation` made. An error, such as a missing value that decides, is
+        unknown."""
+        value = self._expression.eval(activation).value()
+        return truth.of(value) if isinstance(value, bool) else Truth.UNKNOWN
+
+
+class Compiler:
+    """Compiles the conditions of one policy."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._env = cel.NewEnv(variables={name: _TYPES[kind] for name, kind in vocabulary.kinds.items()})
+
+    def activation(self, values: Mapping[str, Scalar]) -> Any:
+        """Values for `Condition.run`, of the types the vocabulary declares. A name that is left out is missing."""
+        return self._env.Activation(values)
+
+    def compile(self, text: str) -> Condition:
+        """Raises ConditionInvalid."""
+        if len(text) > MAX_CONDITION_CHARS:
+            raise ConditionInvalid([Complaint(0, f"a condition has at most {MAX_CONDITION_CHARS} characters")])
+        tree = self._parse(text)
+        if complaints := [*self._complaints(tree)]:
+            raise ConditionInvalid(complaints)
+        promoted = promote(text, tree, self._vocabulary)
+        try:
+            expression = self._env.compile(promoted.text)
+        except RuntimeError as error:
+            complaints = type_complaints(promoted.text, str(error))
+            raise ConditionInvalid([replace(one, at=promoted.original(one.at)) for one in complaints]) from error
+        if expression.return_type() != cel.Type.BOOL:
+            message = f"a condition is true or false, and this is of type {expression.return_type().name().lower()}"
+            raise ConditionInvalid([Complaint(0, message, "compare it with something")])
+        names = tuple(dict.fromkeys(node.name for node in walk(tree) if isinstance(node, Name)))
+        return Condition(text, names, tree, expression)
+
+    def _parse(self, text: str) -> Node:
+        try:
+            return read_tree(self._env.compile(text, disable_check=True).serialize())
+        except UnsupportedSyntax as error:
+            raise ConditionInvalid([Complaint(error.at, f"{error.what} cannot be used in a condition")]) from error
+        except RuntimeError as error:
+            raise ConditionInvalid([syntax_complaint(text, str(error))]) from error
+
+    def _complaints(self, tree: Node) -> Iterator[Complaint]:
+        products = 0
+        for node in walk(tree):
+            match node:
+                case Name(name=name, at=at) if name not in self._vocabulary.kinds:
+                    yield Complaint(at, f"unknown name `{name}`", self._vocabulary.suggest(name))
+                case Const(value=int() | float() as value, at=at) if not abs(value) <= MAX_NUMBER:
+                    yield Complaint(at, f"a number in a condition is at most {MAX_NUMBER:.0e}")
+                case Call(function=function, at=at) if function not in _ALLOWED:
+                    known = ", ".join(f"`{name}()`" for name in _FUNCTIONS)
+                    yield Complaint(at, f"{shown(function)} cannot be used in a condition", f"there are {known}")
+                case Call(function="_*_" | "_/_"):
+                    products += 1
+                case Call(function="matches", args=args, at=at):
+                    yield from self._bad_pattern(args[-1], at)
+            if isinstance(node, Call) and node.function in ("_/_", "_%_") and not self._safe_divisor(node.args[1]):
+                yield Complaint(
+                    node.at,
+                    "a condition divides only by a number that is not zero",
+                    "multiply instead: `a > 2.0 * b` for `a / b > 2.0`",
+                )
+        if products > MAX_PRODUCTS:
+            yield Complaint(0, f"a condition multiplies and divides at most {MAX_PRODUCTS} times")
+
+    def _safe_divisor(self, node: Node) -> bool:
+        value = self._vocabulary.thresholds.get(node.name) if isinstance(node, Name) else None
+        if isinstance(node, Const):
+            value = node.value if isinstance(node.value, int | float) else None
+        return value is not None and abs(value) >= MIN_DIVISOR
+
+    def _bad_pattern(self, pattern: Node, at: int) -> Iterator[Complaint]:
+        """CEL looks at a regular expression only when it runs, which would be too late."""
+        if not isinstance(pattern, Const) or not isinstance(pattern.value, str):
+            yield Complaint(at, "`matches()` takes a pattern in quotes")
+            return
+        result = self._env.compile(f"''.matches({json.dumps(pattern.value)})").eval(data={}).value()
+        if not isinstance(result, bool):
+            reason = str(result).rpartition("invalid regular expression: ")[2]
+            yield Complaint(pattern.at, f"not a regular expression: {reason}", "the syntax is RE2's")

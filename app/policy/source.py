@@ -1,0 +1,96 @@
+"""The text of a policy file, and where in it each value stands."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.errors import PolicyProblem
+
+#: The steps from the top of the document to a value: keys and list indices.
+Path = tuple[str | int, ...]
+
+#: What PyYAML counts as the end of a line.
+_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+_HEX_ESCAPES = {"x": 2, "u": 4, "U": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters [start, end) of the text; `style` is YAML's sign of how a scalar is written."""
+
+    start: int
+    end: int
+    style: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`values` and `keys` give the span of each value, and of the key that names it."""
+
+    file: str
+    text: str
+    values: Mapping[Path, Span] = field(default_factory=dict)
+    keys: Mapping[Path, Span] = field(default_factory=dict)
+
+    def problem(self, path: Path, message: str, *, hint: str | None = None, after: str | None = None) -> PolicyProblem:
+        """A problem at a value, or within it: `after` is the part of the scalar, as it was read, before the place."""
+        span = self._nearest(path, self.values)
+        start = span.start if after is None else self._within(span, after)
+        return self.problem_at(start, message, hint=hint)
+
+    def key_problem(self, path: Path, message: str, *, hint: str | None = None) -> PolicyProblem:
+        """A problem at the key of a value."""
+        span = self.keys.get(path) or self._nearest(path, self.values)
+        return self.problem_at(span.start, message, hint=hint)
+
+    def problem_at(self, offset: int, message: str, *, hint: str | None = None) -> PolicyProblem:
+        offset = min(offset, len(self.text))
+        breaks = list(_BREAK.finditer(self.text, 0, offset))
+        line_start = breaks[-1].end() if breaks else 0
+        line_end = _BREAK.search(self.text, line_start)
+        return PolicyProblem(
+            file=self.file,
+            line=len(breaks) + 1,
+            column=offset - line_start + 1,
+            message=message,
+            hint=hint,
+            source_line=self.text[line_start : line_end.start() if line_end else len(self.text)],
+        )
+
+    def _nearest(self, path: Path, spans: Mapping[Path, Span]) -> Span:
+        for length in range(len(path), -1, -1):
+            if path[:length] in spans:
+                return spans[path[:length]]
+        return Span(0, 0)
+
+    def _within(self, span: Span, after: str) -> int:
+        """Quotes, folding and indentation move a scalar's characters, but keep the order of those not blank."""
+        marks = _non_blank(self.text, span)
+        seen = sum(not char.isspace() for char in after)
+        if seen < len(marks):
+            return marks[seen]
+        return marks[-1] + 1 if marks else span.start
+
+
+def _non_blank(text: str, span: Span) -> list[int]:
+    """Where each non-blank character of a scalar's value stands in the text."""
+    if span.style in ("|", ">"):
+        header = _BREAK.search(text, span.start, span.end)
+        return [at for at in range(header.end() if header else span.end, span.end) if not text[at].isspace()]
+    if span.style is None:
+        return [at for at in range(span.start, span.end) if not text[at].isspace()]
+    return _inside_quotes(text, span)
+
+
+def _inside_quotes(text: str, span: Span) -> list[int]:
+    marks, at = [], span.start + 1
+    while at < span.end - 1:
+        width = 1
+        if span.style == "'" and text[at] == "'":
+            width = 2
+        elif span.style == '"' and text[at] == "\\":
+            width = 2 + _HEX_ESCAPES.get(text[at + 1], 0)
+        if not (width == 1 and text[at].isspace()) and text[at : at + 2] not in ("\\n", "\\t", "\\r", "\\ "):
+            marks.append(at)
+        at += width
+    return marks

@@ -1,0 +1,89 @@
+"""The names that conditions may use, and their types."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """CEL's types, as its messages name them."""
+
+    BOOL = "bool"
+    INT = "int"
+    DOUBLE = "double"
+    STRING = "string"
+
+
+#: What is known of every upload.
+FIXED_NAMES: Mapping[str, Kind] = {
+    "text.chars": Kind.INT,
+    "image.width": Kind.INT,
+    "image.height": Kind.INT,
+    "image.frames": Kind.INT,
+    "image.size_bytes": Kind.INT,
+    "image.format": Kind.STRING,
+    "image.transparent": Kind.BOOL,
+    "context.surface": Kind.STRING,
+    "context.has_caption": Kind.BOOL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """`kinds` gives each name's type; `thresholds` the numbers behind those that are constants."""
+
+    kinds: Mapping[str, Kind]
+    thresholds: Mapping[str, int | float]
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        probes: Iterable[str],
+        scores: Iterable[str],
+        lists: Iterable[str],
+        thresholds: Mapping[str, int | float],
+    ) -> "Vocabulary":
+        kinds = dict(FIXED_NAMES)
+        for probe in probes:
+            kinds |= {f"probes.{probe}.p": Kind.DOUBLE, f"probes.{probe}.mass": Kind.DOUBLE}
+        kinds |= {f"scores.{score}": Kind.DOUBLE for score in scores}
+        kinds |= {f"keywords.{name}.count": Kind.INT for name in lists}
+        named = {f"thresholds.{name}": value for name, value in thresholds.items()}
+        kinds |= {name: Kind.INT if isinstance(value, int) else Kind.DOUBLE for name, value in named.items()}
+        return cls(kinds, named)
+
+    def suggest(self, name: str) -> str | None:
+        """What an unknown name may have meant, as a hint."""
+        longer = sorted(known for known in self.kinds if known.startswith(f"{name}."))
+        if longer:
+            return f"did you mean {join_words(longer)}?"
+        close = difflib.get_close_matches(name, self.kinds, n=3, cutoff=0.75)
+        if close:
+            return f"did you mean {join_words(close)}?"
+        family = [known for known in self.kinds if known.startswith(name.partition(".")[0] + ".")]
+        if family:
+            return f"known are {join_words(family)}"
+        return f"names begin with {join_words(sorted({known.partition('.')[0] + '.' for known in self.kinds}))}"
+
+
+#: A hint lists no more names than one can read.
+_MAX_LISTED = 8
+
+
+def join_words(words: Iterable[str]) -> str:
+    """`a`, `b` or `c`, cut off when there are many."""
+    quoted = [f"`{word}`" for word in words]
+    if len(quoted) > _MAX_LISTED:
+        quoted = [*quoted[:_MAX_LISTED], f"{len(quoted) - _MAX_LISTED} more"]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint that names what is close to `word`, or else everything known."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {join_words(close)}?"
+    return f"known are {join_words(words)}" if words else None

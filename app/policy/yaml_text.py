@@ -1,0 +1,160 @@
+"""YAML, read strictly: no surprises in values, no two ways to say a thing, and a position for everything.
+
+Words of YAML 1.1 stay what they look like: `NO` is text, `12:30` is text, `2026-11-01` is text.
+"""
+
+import re
+from typing import Any
+
+import yaml
+from yaml.events import AliasEvent
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from app.errors import PolicyProblem
+from app.policy.source import Path, Source, Span
+
+#: A policy of 300 rules is about 100 KB.
+MAX_BYTES = 512 * 1024
+MAX_DEPTH = 32
+#: Longer ones become floats: Python refuses to convert thousands of digits, and no field takes such a number.
+_MAX_INT_DIGITS = 18
+
+_CORE_TAGS = {
+    "tag:yaml.org,2002:bool": (re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF"),
+    "tag:yaml.org,2002:null": (re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
+    "tag:yaml.org,2002:int": (re.compile(r"^[-+]?[0-9]+$"), "-+0123456789"),
+    "tag:yaml.org,2002:float": (
+        re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
+        "-+.0123456789",
+    ),
+}
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Composes nodes only; values are built in `_Builder`. Aliases become empty scalars and are named as problems."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own shape
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.refused: list[tuple[int, str]] = []
+        self._depth = 0
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        if self.check_event(AliasEvent):
+            event = self.get_event()  # type: ignore[no-untyped-call]
+            self.refused.append((event.start_mark.index, "aliases (`*name`) are not allowed: write the value out"))
+            return ScalarNode("tag:yaml.org,2002:null", "", event.start_mark, event.end_mark)
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if event.anchor is not None:
+            self.refused.append((event.start_mark.index, "anchors (`&name`) are not allowed: write the value out"))
+            event.anchor = None
+        if event.tag is not None:
+            self.refused.append((event.start_mark.index, f"tags (`{event.tag}`) are not allowed"))
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=event.start_mark)
+        node: Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+for _tag, (_pattern, _first) in _CORE_TAGS.items():
+    _StrictLoader.add_implicit_resolver(_tag, _pattern, list(_first))
+
+
+class _Builder:
+    """Plain values out of nodes, with the span of each value and key."""
+
+    def __init__(self) -> None:
+        self.values: dict[Path, Span] = {}
+        self.keys: dict[Path, Span] = {}
+        self.refused: list[tuple[int, str]] = []
+
+    def build(self, node: Node, path: Path = ()) -> Any:
+        self.values[path] = _span(node)
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, SequenceNode):
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        return _scalar(node)
+
+    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+        built: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            start = key_node.start_mark.index
+            if not isinstance(key_node, ScalarNode):
+                self.refused.append((start, "a key must be a word"))
+                continue
+            key = str(key_node.value)
+            if key in built:
+                self.refused.append((start, f"`{key}` is given twice"))
+                continue
+            self.keys[(*path, key)] = _span(key_node)
+            built[key] = self.build(value_node, (*path, key))
+        return built
+
+
+def _span(node: Node) -> Span:
+    return Span(node.start_mark.index, node.end_mark.index, getattr(node, "style", None))
+
+
+def _scalar(node: Node) -> Any:
+    text = str(node.value)
+    match node.tag.rpartition(":")[2]:
+        case "bool":
+            return text.lower() == "true"
+        case "null":
+            return None
+        case "int":
+            return int(text) if len(text) <= _MAX_INT_DIGITS else float(text)
+        case "float":
+            return float(text)
+        case _:
+            return text
+
+
+def read_yaml(data: bytes, file: str) -> tuple[Any, Source, list[PolicyProblem]]:
+    """The document's value, its source with positions, and what is wrong with it as YAML.
+
+    Where the text cannot be read as YAML at all, the value is None and the only problem says where reading stopped.
+    """
+    if len(data) > MAX_BYTES:
+        source = Source(file, "")
+        return None, source, [source.problem_at(0, f"the file is larger than {MAX_BYTES // 1024} KiB")]
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        source = Source(file, data[: error.start].decode("utf-8-sig"))
+        return None, source, [source.problem_at(error.start, "the file is not UTF-8 from here on")]
+    bare = Source(file, text)
+    try:
+        loader = _StrictLoader(text)
+        try:
+            node = loader.get_single_node()
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        return None, bare, [_unreadable(bare, error)]
+    except yaml.reader.ReaderError as error:
+        return None, bare, [bare.problem_at(error.position, "a character that YAML does not allow")]
+    if node is None:
+        return None, bare, [bare.problem_at(0, "the file is empty")]
+    builder = _Builder()
+    value = builder.build(node)
+    source = Source(file, text, builder.values, builder.keys)
+    refused = sorted(loader.refused + builder.refused)
+    return value, source, [source.problem_at(at, message) for at, message in refused]
+
+
+def _unreadable(source: Source, error: yaml.MarkedYAMLError) -> PolicyProblem:
+    mark = error.problem_mark or error.context_mark
+    message = error.problem or error.context or "cannot be read as YAML"
+    hint = None
+    if "mapping values are not allowed" in message:
+        message, hint = "a `:` where no key can stand", "put a text that contains `: ` in quotes"
+    elif "'\\t'" in message:
+        message, hint = "a tab where YAML wants spaces", "indent with spaces"
+    elif "expected <block end>" in message or "did not find expected" in message:
+        hint = "check the indentation, and that quotes and brackets are closed"
+    return source.problem_at(mark.index if mark else 0, message, hint=hint)
