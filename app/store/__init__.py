@@ -1,0 +1,23 @@
+"""The database and the evidence: the only room that speaks SQL."""
+
+from app.store.audit import SqlAuditLog
+from app.store.cases import SqlCaseStore
+from app.store.decisions import SqlDecisionStore
+from app.store.evidence import LocalEvidenceStore
+from app.store.retention import SqlRetention
+from app.store.rulesets import Activation, SqlRulesets, StoredRuleset
+from app.store.session import Database
+from app.store.ticks import SqlTicks
+
+__all__ = [
+    "Activation",
+    "Database",
+    "LocalEvidenceStore",
+    "SqlAuditLog",
+    "SqlCaseStore",
+    "SqlDecisionStore",
+    "SqlRetention",
+    "SqlRulesets",
+    "SqlTicks",
+    "StoredRuleset",
+]

@@ -1,0 +1,27 @@
+"""What SQLite and PostgreSQL both do, under one name."""
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.errors import NotFound
+
+
+def insert(session: AsyncSession, table: type[SQLModel]) -> postgresql.Insert:
+    """An INSERT that can say ON CONFLICT; both databases take the same words for it."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table)
+    statement: postgresql.Insert = sqlite.insert(table)  # type: ignore[assignment]  # same methods, no common base
+    return statement
+
+
+def storable(text: str) -> bool:
+    """Whether the databases can hold a text: PostgreSQL takes no NUL, and neither takes half a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def known_id(kind: str, text: str) -> str:
+    """An id to look up. Raises NotFound for what cannot be one: no row was ever stored under it."""
+    if not storable(text):
+        raise NotFound(f"there is no such {kind}")
+    return text

@@ -1,0 +1,177 @@
+"""The one way into the database: transactions to read in and to write in, and the translation of what drivers raise."""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.errors import PortcullisError, StoreUnavailable
+from app.store.migrate import upgrade
+from app.store.urls import driver_url, sqlite_path
+
+log = structlog.get_logger(__name__)
+
+#: How long one writer waits for another before the database counts as unavailable.
+BUSY_TIMEOUT_S = 5.0
+#: Longest that PostgreSQL may work on one statement; every statement here is short.
+_STATEMENT_TIMEOUT_S = 30.0
+_CONNECT_TIMEOUT_S = 5.0
+
+_BEGIN = "portcullis_begin"
+
+
+class Database:
+    """SQLite (`sqlite:///…`) or PostgreSQL (`postgresql://…`); the repositories do not know which.
+
+    Everything that a driver raises inside `reading` or `writing` comes out as StoreUnavailable.
+    """
+
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self._url = driver_url(url)
+        self._busy_timeout_s = busy_timeout_s
+        self._engine = _engine(self._url, busy_timeout_s)
+        self._reading = async_sessionmaker(self._engine, class_=AsyncSession, expire_on_commit=False)
+        self._writing = async_sessionmaker(
+            self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}), class_=AsyncSession, expire_on_commit=False
+        )
+        # SQLite takes one writer at a time and makes the others poll, unfairly. A queue in front of it is fair and
+        # fast; the busy timeout is left for other processes.
+        self._turn = asyncio.Lock() if self.is_sqlite else None
+        self._closed = False
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._url.get_backend_name() == "sqlite"
+
+    async def start(self) -> None:
+        """Create or migrate the tables. Several nodes may do so at once.
+
+        Raises ConfigurationError when the database is newer than this code, and StoreUnavailable.
+        """
+        path = sqlite_path(self._url)
+        with _translated():
+            if path is not None:
+                await asyncio.to_thread(_prepare_file, path, self._busy_timeout_s)
+            await upgrade(self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}))
+
+    async def aclose(self) -> None:
+        self._closed = True
+        await self._engine.dispose()
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable when the database does not answer."""
+        async with self.reading() as session:
+            await session.connection()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A transaction that only reads."""
+        self._require_open()
+        with _translated():
+            async with self._reading() as session:
+                yield session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncSession]:
+        """A transaction that commits at the end of the block, or not at all when the block raises."""
+        self._require_open()
+        with _translated():
+            async with AsyncExitStack() as stack:
+                await self._take_turn(stack)
+                session = await stack.enter_async_context(self._writing())
+                yield session
+                await session.commit()
+
+    async def _take_turn(self, stack: AsyncExitStack) -> None:
+        if self._turn is not None:
+            async with asyncio.timeout(self._busy_timeout_s):
+                await stack.enter_async_context(self._turn)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the database is closed")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except PortcullisError:
+        raise
+    except IntegrityError as error:
+        # The driver's text may quote the row: only its kind is passed on.
+        raise StoreUnavailable("the database refused a row that contradicts another one") from error
+    except (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError) as error:
+        raise StoreUnavailable(f"the database does not answer ({type(error).__name__})") from error
+
+
+def _prepare_file(path: Path, busy_timeout_s: float) -> None:
+    """Write-ahead logging lets readers go on beside the writer. It is a property of the file, set once; SQLite does
+    not wait for its turn here, so this does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Captions lie in it: only the service's user may read it. SQLite gives its side files the same mode.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    deadline_at = time.monotonic() + busy_timeout_s
+    while True:
+        try:
+            with closing(sqlite3.connect(path, timeout=busy_timeout_s)) as connection:
+                (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline_at:
+                raise
+            time.sleep(0.02)
+            continue
+        if mode != "wal":
+            log.warning("this file system takes no write-ahead log", action="wal_refused", journal_mode=mode)
+        return
+
+
+def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:
+    if url.get_backend_name() == "sqlite":
+        # isolation_level None: sqlite3 leaves transactions alone, so that `_begin` can choose their kind.
+        engine = create_async_engine(
+            url, connect_args={"isolation_level": None, "timeout": busy_timeout_s}, hide_parameters=True
+        )
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin)
+        return engine
+    settings = {
+        "application_name": "portcullis",
+        "lock_timeout": str(int(busy_timeout_s * 1000)),
+        "statement_timeout": str(int(_STATEMENT_TIMEOUT_S * 1000)),
+    }
+    return create_async_engine(
+        url,
+        connect_args={"timeout": _CONNECT_TIMEOUT_S, "server_settings": settings},
+        pool_pre_ping=True,
+        pool_size=8,
+        max_overflow=8,
+        pool_timeout=busy_timeout_s,
+        hide_parameters=True,
+    )
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=ON")
+    # FULL: an answer that was given is on the disk. NORMAL would be about three times as fast to commit, but a power
+    # cut could take back decisions that platforms already acted on, and their audit entries with them.
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # A deferred transaction that turns from reading to writing fails at once when another writer was faster: writers
+    # say so at the beginning.
+    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
