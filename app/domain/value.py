@@ -6,9 +6,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Value(BaseModel):
-    """A frozen value: changed only by making a new one (`model_copy(update=…)`)."""
+    """A frozen value: changed only by making a new one (`model_copy(update=…)`). What a validation error says may end
+    in a log, so it does not quote its input."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 def new_id(prefix: str) -> str:
