@@ -1,0 +1,1 @@
+"""What time drives: sealing, lease expiry, retention, gauges."""

@@ -1,0 +1,38 @@
+"""What the jobs need of stores, which satisfy it by shape."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from app.domain import AuditEvent
+from app.moderation.ports import RetentionStore
+
+
+class Ticks(Protocol):
+    async def take(self, job: str, slot: int) -> bool:
+        """Whether this turn of the job is the caller's: of all nodes, exactly one hears yes."""
+        ...
+
+
+class EvidenceRecords(RetentionStore, Protocol):
+    """What the database knows of the pictures."""
+
+    async def evidence_deleted(self, pictures: Sequence[str], *, at: datetime, events: Sequence[AuditEvent]) -> None:
+        """Note that these pictures' bytes are gone, with the events, in one transaction."""
+        ...
+
+    async def unknown_evidence(self, pictures: Sequence[str]) -> list[str]:
+        """Those of the pictures that no decision is about, or that are noted as deleted."""
+        ...
+
+
+class EvidenceFiles(Protocol):
+    """The pictures themselves."""
+
+    async def delete_if_put_before(self, sha256: str, moment: datetime) -> bool:
+        """Delete unless the picture was put again since; whether it is gone now."""
+        ...
+
+    def put_before(self, moment: datetime) -> AsyncIterator[list[str]]:
+        """Every stored picture that was last put before then, some at a time."""
+        ...

@@ -1,0 +1,133 @@
+"""Runs the jobs at their times.
+
+Each node has its own schedule in memory. A job that must not run twice takes a numbered turn in the database first:
+turn n of a job that runs every s seconds is the one that contains second n·s of Unix time, on every node.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from app.audit.ports import AuditLog
+from app.errors import PortcullisError
+from app.jobs.gauges import refresh_gauges
+from app.jobs.ports import EvidenceFiles, EvidenceRecords, Ticks
+from app.jobs.retention import Retention
+from app.jobs.sealing import seal_audit
+from app.review.desk import ReviewDesk
+
+log = structlog.get_logger(__name__)
+
+_LEASES_EVERY_S = 10.0
+_GAUGES_EVERY_S = 15.0
+_RETENTION_EVERY_S = 300.0
+_UNCLAIMED_EVERY_S = 6 * 3600.0
+#: How long jobs may finish what they are at when the service stops. All of them can be interrupted and go on later.
+_SHUTDOWN_GRACE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`one_node`: of all nodes, one runs it at a time; the others skip that turn."""
+
+    name: str
+    every_s: float
+    run: Callable[[], Awaitable[object]]
+    one_node: bool = False
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Scheduler:
+    """A job that raises is logged and runs again at its next time; one that is still running skips a turn."""
+
+    def __init__(self, jobs: Sequence[Job], ticks: Ticks, *, clock: Callable[[], datetime] = _utc_now) -> None:
+        self._jobs = tuple(jobs)
+        self._ticks = ticks
+        self._clock = clock
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._running: set[asyncio.Task[object]] = set()
+        self._stopping = False
+
+    def start(self) -> None:
+        """Each job runs for the first time at once."""
+        for job in self._jobs:
+            self._scheduler.add_job(
+                self._scheduled,
+                IntervalTrigger(seconds=job.every_s, timezone=UTC),
+                args=[job],
+                id=job.name,
+                next_run_time=datetime.now(UTC),
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+            )
+        self._scheduler.start()
+
+    async def shutdown(self, *, grace_s: float = _SHUTDOWN_GRACE_S) -> None:
+        """Waits for what is running, and cancels what has not finished after `grace_s`."""
+        self._stopping = True
+        if self._scheduler.running:
+            self._scheduler.pause()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+            await asyncio.sleep(0)  # it stops its timer in the next turn of the event loop
+
+    async def run_turn(self, job: Job) -> None:
+        """One turn of a job, if it is this node's. Never raises."""
+        try:
+            if job.one_node and not await self._ticks.take(job.name, self._slot(job)):
+                return
+            await job.run()
+        except PortcullisError as error:
+            log.error("job failed", action="job_failed", job=job.name, code=error.code, detail=error.detail)  # noqa: TRY400
+        except Exception:
+            log.exception("job failed", action="job_failed", job=job.name, code="internal_error")
+
+    async def _scheduled(self, job: Job) -> None:
+        task = asyncio.current_task()
+        if self._stopping or task is None:
+            return
+        self._running.add(task)
+        try:
+            await self.run_turn(job)
+        finally:
+            self._running.discard(task)
+
+    def _slot(self, job: Job) -> int:
+        return int(self._clock().timestamp() // job.every_s)
+
+
+def build_scheduler(
+    *,
+    audit: AuditLog,
+    desk: ReviewDesk,
+    records: EvidenceRecords,
+    files: EvidenceFiles,
+    ticks: Ticks,
+    seal_interval_s: float,
+    keep_passed_hours: float,
+    clock: Callable[[], datetime] = _utc_now,
+) -> Scheduler:
+    """Sealing and gauges run on every node: sealers take turns by themselves, and gauges are each node's own."""
+    retention = Retention(records, files, keep_passed=timedelta(hours=keep_passed_hours), clock=clock)
+    jobs = (
+        Job("seal_audit", seal_interval_s, lambda: seal_audit(audit)),
+        Job("refresh_gauges", _GAUGES_EVERY_S, lambda: refresh_gauges(audit, desk)),
+        Job("expire_leases", _LEASES_EVERY_S, desk.expire_leases, one_node=True),
+        Job("remove_passed_evidence", _RETENTION_EVERY_S, retention.remove_passed, one_node=True),
+        Job("remove_unclaimed_evidence", _UNCLAIMED_EVERY_S, retention.remove_unclaimed, one_node=True),
+    )
+    return Scheduler(jobs, ticks, clock=clock)
