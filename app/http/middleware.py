@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import structlog
 from litestar.datastructures import MutableScopeHeaders
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.domain import EngineInfo
 from app.metrics import HTTP_REQUESTS, HTTP_SECONDS
@@ -45,7 +46,7 @@ class Surroundings:
         self._engine_info = engine_info
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
@@ -74,13 +75,13 @@ class Surroundings:
             headers["Portcullis-Demo"] = "true"
 
 
-def _request_id(scope: HTTPScope) -> str:
+def _request_id(scope: Scope) -> str:
     """The caller's, if it is fit for a log line; else a new one."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
     return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
-def _record(scope: HTTPScope, status: int, seconds: float) -> None:
+def _record(scope: Scope, status: int, seconds: float) -> None:
     route = scope.get("path_template") or "unmatched"
     method = scope["method"] if scope["method"] in _METHODS else "other"
     HTTP_REQUESTS.labels(method, route, str(status)).inc()

@@ -1,0 +1,32 @@
+"""The console's handlers in one place."""
+
+from litestar import Router
+from litestar.datastructures import CacheControlHeader
+from litestar.static_files import create_static_files_router
+from litestar.types import ControllerRouterHandler
+
+from app.web.given import CHROME, largest_upload
+from app.web.login import log_in, log_out, login_page
+from app.web.review import ReviewPages
+from app.web.templates import STATIC
+from app.web.uploads import decision_page, moderate_form, upload_page
+
+_YEAR_S = 365 * 86_400
+
+
+def console_handlers(*, largest_upload_bytes: int) -> list[ControllerRouterHandler]:
+    """Everything the console answers; the application provides what the handlers ask for by name."""
+    pages = Router(
+        path="/",
+        route_handlers=[login_page, log_in, log_out, upload_page, moderate_form, decision_page, ReviewPages],
+        dependencies={"chrome": CHROME, "largest_upload_bytes": largest_upload(largest_upload_bytes)},
+        include_in_schema=False,
+    )
+    static = create_static_files_router(
+        path="/static",
+        directories=[STATIC],
+        include_in_schema=False,
+        # Addresses carry the content's digest.
+        cache_control=CacheControlHeader(public=True, max_age=_YEAR_S, immutable=True),
+    )
+    return [pages, static]

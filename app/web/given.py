@@ -1,0 +1,36 @@
+"""The dependencies of the console's handlers, by the names under which the application provides them."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from litestar.di import NamedDependency, Provide
+from litestar.params import SkipValidation
+
+from app.domain import EngineInfo
+from app.http.auth import Principal
+from app.moderation.pipeline import Moderator
+from app.moderation.ports import DecisionStore
+from app.moderation.upload import Upload
+from app.policy.live import LiveRuleset
+from app.review.desk import ReviewDesk
+from app.web.chrome import Chrome, chrome_for
+
+GivenChrome: TypeAlias = NamedDependency[SkipValidation[Chrome]]
+GivenDecisions: TypeAlias = NamedDependency[SkipValidation[DecisionStore]]
+GivenDesk: TypeAlias = NamedDependency[SkipValidation[ReviewDesk]]
+GivenEngineInfo: TypeAlias = NamedDependency[SkipValidation[Callable[[], EngineInfo]]]
+GivenModerator: TypeAlias = NamedDependency[SkipValidation[Moderator]]
+GivenPrincipal: TypeAlias = NamedDependency[SkipValidation[Principal]]
+GivenRuleset: TypeAlias = NamedDependency[SkipValidation[LiveRuleset]]
+GivenUpload: TypeAlias = NamedDependency[SkipValidation[Upload]]
+
+
+def _chrome(principal: GivenPrincipal, engine_info: GivenEngineInfo, ruleset: GivenRuleset) -> Chrome:
+    return chrome_for(principal, engine_info(), ruleset)
+
+
+CHROME = Provide(_chrome, sync_to_thread=False)
+
+
+def largest_upload(size_bytes: int) -> Provide:
+    return Provide(lambda: size_bytes, sync_to_thread=False)

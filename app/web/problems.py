@@ -1,0 +1,53 @@
+"""Problems for people. What went wrong, and the way back."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from litestar import Request, Response
+from litestar.response import Redirect
+from pydantic import JsonValue
+
+from app.domain import EngineInfo
+from app.http.auth import Principal
+from app.web.chrome import Chrome
+from app.web.templates import render
+
+Page = Callable[[Request[Any, Any, Any], dict[str, JsonValue]], Response[Any] | None]
+
+#: What to do about it, where that is not plain from the detail.
+_ADVICE = {
+    "queue_full": "The service is busy. Wait a moment and try again.",
+    "not_ready": "The service is starting, or a part of it is missing. Try again in a moment.",
+    "lease_lost": "Your lease ran out and somebody else has the case now. Nothing of theirs was changed.",
+    "case_not_claimable": "Somebody else was faster. Take the next one.",
+    "case_conflict": "The case was decided already. The first verdict stands.",
+    "not_found": "It may have been removed when its time to be kept was over.",
+    "upload_too_large": "Make the picture smaller, or send a smaller version.",
+    "internal_error": "If it happens again, give the request id below to whoever runs this service.",
+}
+
+
+def problem_page(engine_info: Callable[[], EngineInfo]) -> Page:
+    """Shows problems to browsers; to those who are not logged in, the log-in."""
+
+    def show(request: Request[Any, Any, Any], body: dict[str, JsonValue]) -> Response[Any] | None:
+        if body["code"] == "unauthenticated" and request.url.path != "/login":
+            return Redirect(f"/login?next={quote(_back_to(request))}", status_code=303)
+        principal = request.scope.get("user")
+        chrome = Chrome(principal if isinstance(principal, Principal) else None, engine_info().demonstration)
+        return render(
+            "problem.html",
+            chrome,
+            status_code=int(str(body["status"])),
+            problem=body,
+            advice=_ADVICE.get(str(body["code"])),
+            back="/review" if request.url.path.startswith("/review") else "/",
+        )
+
+    return show
+
+
+def _back_to(request: Request[Any, Any, Any]) -> str:
+    """Only pages that can be asked for again: a form's address answers nothing to GET."""
+    return request.url.path if request.method == "GET" else "/"
