@@ -11,9 +11,11 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     PlainValidator,
     StrictBool,
+    Tag,
     model_validator,
 )
 
@@ -100,16 +102,16 @@ def _number(value: Any) -> int | float:
     return value
 
 
-def _probability(value: Any) -> float:
+def _min_mass(value: Any) -> float:
     number = float(_number(value))
-    if not 0 <= number <= 1:
-        raise ValueError("must be between 0 and 1")
+    if not MIN_DIVISOR <= number <= 1:
+        raise ValueError("must be above 0 and at most 1")
     return number
 
 
 def _weight(value: Any) -> float:
     number = float(_number(value))
-    if number <= 0:
+    if number < MIN_DIVISOR:
         raise ValueError("must be above 0")
     return number
 
@@ -152,7 +154,7 @@ Language = Annotated[str, AfterValidator(_language)]
 Text = Annotated[str, AfterValidator(_some_text)]
 Texts = Annotated[dict[Language, Text], Field(min_length=1)]
 Number = Annotated[int | float, PlainValidator(_number)]
-Probability = Annotated[float, PlainValidator(_probability)]
+MinMass = Annotated[float, PlainValidator(_min_mass)]
 Weight = Annotated[float, PlainValidator(_weight)]
 OnUnknown = Annotated[Outcome, PlainValidator(_on_unknown)]
 SeverityWord = Annotated[Severity, PlainValidator(_severity)]
@@ -185,7 +187,7 @@ class Defaults(Part):
     on_unknown: OnUnknown = Outcome.REVIEW
     language: Language = "en"
     ask: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en",)
-    min_mass: Probability = 0.5
+    min_mass: MinMass = 0.5
     signals: Signals = Signals()
 
 
@@ -264,14 +266,23 @@ class Allow(Part):
     pass_: Annotated[Pass, Field(alias="pass")]
 
 
-def _then(value: Any) -> Outcome | Allow:
-    if isinstance(value, dict):
-        return Allow.model_validate(value)
+def _decides(value: Any) -> Outcome:
     if value == "pass":
         raise ValueError("a rule that passes names the rules it sets aside: `then: {pass: {overrides: [rule-id]}}`")
     if value not in ("reject", "review"):
         raise ValueError("must be `reject`, `review` or `{pass: {overrides: [rule-id]}}`")
     return Outcome(value)
+
+
+def _then_form(value: Any) -> str:
+    return "<allow>" if isinstance(value, dict | Allow) else "<decides>"
+
+
+#: The tags are in angle brackets so that they can be told from keys in pydantic's error locations.
+Then = Annotated[
+    Annotated[Allow, Tag("<allow>")] | Annotated[Outcome, PlainValidator(_decides), Tag("<decides>")],
+    Discriminator(_then_form),
+]
 
 
 class Rule(Part):
@@ -281,7 +292,7 @@ class Rule(Part):
     category: Id
     mode: Mode = Mode.LIVE
     when: When
-    then: Annotated[Outcome | Allow, PlainValidator(_then)]
+    then: Then
     on_unknown: OnUnknown | None = None
     reason: Texts | None = None
     priority: SeverityWord | None = None

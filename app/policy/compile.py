@@ -1,0 +1,118 @@
+"""From the rules of a draft to what `evaluate` runs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from app.domain import KeywordList, Mode, Needs, ProbeQuestion, TextSource
+from app.errors import PolicyProblem
+from app.policy.conditions import Compiler, ConditionInvalid
+from app.policy.draft import Draft
+from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Tree, conditions
+from app.policy.schema import When
+from app.policy.scores import probe_of
+from app.policy.source import Path, Source
+from app.policy.vocabulary import Vocabulary
+
+
+class RuleCompiler:
+    """Compiles the rules of one draft; `problems` collects what is wrong with their conditions. `lists` are as the
+    needs have them, with the sources that are switched on; `list_names` has those of unsound lists too."""
+
+    def __init__(self, draft: Draft, source: Source, lists: Sequence[KeywordList], list_names: Iterable[str]) -> None:
+        self._draft = draft
+        self._source = source
+        self._binding = {keywords.name for keywords in lists if keywords.binding}
+        self._unread = {f"keywords.{keywords.name}.count" for keywords in lists if not keywords.sources}
+        signals = draft.defaults.signals
+        if not (signals.ocr or signals.model_text):
+            self._unread.add("text.chars")
+        thresholds = dict.fromkeys(draft.ids.get("thresholds", ()), 1.0) | dict(draft.thresholds)
+        self._vocabulary = Vocabulary.of(
+            probes=draft.ids.get("probes", ()),
+            scores=draft.ids.get("scores", ()),
+            lists=list_names,
+            thresholds=thresholds,
+        )
+        self._compiler = Compiler(self._vocabulary)
+        self.problems: list[PolicyProblem] = []
+
+    def program(self) -> Program:
+        """The live and shadow rules; drafts are compiled too, to find their problems."""
+        rules = []
+        for index, rule in self._draft.rules.items():
+            tree = self._tree(rule.when, ("rules", index, "when"))
+            if tree is None or rule.mode is Mode.DRAFT:
+                continue
+            names = frozenset(name for condition in conditions(tree) for name in condition.names)
+            binding = tuple(sorted(name for name in self._binding if f"keywords.{name}.count" in names))
+            rules.append(CompiledRule(rule, tree, names, binding))
+        return Program(self._compiler, self._vocabulary.thresholds, tuple(rules))
+
+    def _tree(self, when: When, path: Path) -> Tree | None:
+        if when.cel is not None:
+            return self._leaf(when.cel, path)
+        if when.not_ is not None:
+            part = self._tree(when.not_, (*path, "not"))
+            return None if part is None else Not(part)
+        word = "any" if when.any is not None else "all"
+        parts = [self._tree(part, (*path, word, at)) for at, part in enumerate(when.any or when.all or ())]
+        sound = tuple(part for part in parts if part is not None)
+        if len(sound) < len(parts):
+            return None
+        return AnyOf(sound) if word == "any" else AllOf(sound)
+
+    def _leaf(self, text: str, path: Path) -> Tree | None:
+        try:
+            condition = self._compiler.compile(text)
+        except ConditionInvalid as invalid:
+            self.problems += [
+                self._source.problem(path, complaint.message, hint=complaint.hint, after=text[: complaint.at])
+                for complaint in invalid.complaints
+            ]
+            return None
+        unread = [name for name in condition.names if name in self._unread]
+        self.problems += [
+            self._source.problem(
+                path,
+                f"`{name}` would never be known: every text source of it is switched off",
+                hint="`defaults.signals` switches signals on and off",
+                after=text[: text.find(name)] if name in text else None,
+            )
+            for name in unread
+        ]
+        return condition if not unread else None
+
+
+def used_names(draft: Draft, program: Program) -> set[str]:
+    """The names that live and shadow rules refer to, and those that their scores are made of."""
+    names = {name for rule in program.rules for name in rule.names}
+    parts = {part for name, score in draft.scores.items() if f"scores.{name}" in names for part in score.parts}
+    return names | parts
+
+
+def read_sources(draft: Draft, lists: Iterable[KeywordList]) -> tuple[KeywordList, ...]:
+    """The lists, each over those of its sources that are switched on."""
+    signals = draft.defaults.signals
+    on = {TextSource.CAPTION: True, TextSource.OCR: signals.ocr, TextSource.MODEL_TEXT: signals.model_text}
+    on[TextSource.SCENE] = signals.scene
+    return tuple(
+        replace(keywords, sources=frozenset(source for source in keywords.sources if on[source])) for keywords in lists
+    )
+
+
+def needs_of(draft: Draft, names: Iterable[str], lists: tuple[KeywordList, ...]) -> Needs:
+    """What to ask of a picture. Every list is matched, also those that no rule uses: reviewers see the matches."""
+    signals = draft.defaults.signals
+    asked = {probe_of(name) for name in names if name.startswith("probes.")}
+    return Needs(
+        probes=tuple(
+            ProbeQuestion(name, language, probe.questions[language])
+            for name, probe in draft.probes.items()
+            if name in asked
+            for language in draft.defaults.ask
+        ),
+        read_text=signals.ocr,
+        model_text=signals.model_text,
+        describe=signals.scene,
+        lists=lists,
+    )

@@ -1,0 +1,142 @@
+"""What a condition can see of an upload: values that are known, values that may be higher, and why."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from app.domain import (
+    Findings,
+    KeywordList,
+    Needs,
+    ProbeScore,
+    Status,
+    TextFinding,
+    TextSource,
+    UploadContext,
+)
+from app.policy.bounds import Number
+from app.policy.cel_syntax import Scalar
+from app.policy.schema import Score
+from app.policy.scores import CategoryScore, probe_of
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Every name of the vocabulary is in `known`, or in `at_least` (the value is this or higher), or missing.
+
+    `blame` says, for a name that is not in `known`, which findings are to blame: `probes.violence: timeout`.
+    """
+
+    known: dict[str, Scalar] = field(default_factory=dict)
+    at_least: dict[str, Number] = field(default_factory=dict)
+    blame: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def gather(
+    findings: Findings,
+    context: UploadContext,
+    *,
+    needs: Needs,
+    probes: Mapping[str, ProbeScore],
+    scores: Mapping[str, CategoryScore],
+    formulas: Mapping[str, Score],
+) -> Facts:
+    """The facts of one upload; thresholds are not among them."""
+    facts = Facts()
+    facts.known.update(_image_and_context(findings, context))
+    for name, probe in probes.items():
+        _add_probe(facts, name, probe)
+    for name, score in scores.items():
+        blame = {line for part in formulas[name].parts for line in _probe_blame(probe_of(part), probes)}
+        _add(facts, f"scores.{name}", score.value, lower_bound=score.lower_bound, blame=blame)
+    broken = broken_sources(findings, context)
+    for keywords in needs.lists:
+        _add_count(facts, keywords, findings, broken)
+    _add_chars(facts, findings, needs, broken)
+    return facts
+
+
+def broken_sources(findings: Findings, context: UploadContext) -> dict[TextSource, str]:
+    """The text sources that were not read and matched in full, with what to say of them. Absent means unknown, but
+    for a caption that was not given there is nothing to read."""
+    ends: dict[TextSource, tuple[Status, str | None]] = {
+        TextSource.OCR: (findings.ocr.status, findings.ocr.reason),
+        TextSource.MODEL_TEXT: (findings.model_text.status, findings.model_text.reason),
+        TextSource.SCENE: (findings.scene.status, findings.scene.reason),
+        TextSource.CAPTION: (Status.OK, None),
+    }
+    broken = {}
+    for source, (read, reason) in ends.items():
+        if source is TextSource.CAPTION and not (findings.caption or context.caption):
+            continue
+        matched = findings.keywords.sources.get(source)
+        if read is not Status.OK:
+            broken[source] = _said(source.value, read, reason)
+        elif matched is not Status.OK:
+            broken[source] = _said(f"keywords ({source.value})", matched or Status.SKIPPED, None)
+    return broken
+
+
+def _image_and_context(findings: Findings, context: UploadContext) -> dict[str, Scalar]:
+    image = findings.image
+    return {
+        "image.width": image.width,
+        "image.height": image.height,
+        "image.frames": image.frames,
+        "image.size_bytes": image.size_bytes,
+        "image.format": image.format,
+        "image.transparent": image.transparent,
+        "context.surface": context.surface or "",
+        "context.has_caption": bool(context.caption),
+    }
+
+
+def _add(facts: Facts, name: str, value: Number | None, *, lower_bound: bool, blame: Iterable[str]) -> None:
+    if value is not None and not lower_bound:
+        facts.known[name] = value
+        return
+    if value is not None:
+        facts.at_least[name] = value
+    facts.blame[name] = tuple(sorted(blame))
+
+
+def _add_probe(facts: Facts, name: str, probe: ProbeScore) -> None:
+    blame = _probe_blame(name, {name: probe})
+    _add(facts, f"probes.{name}.p", probe.p, lower_bound=probe.lower_bound, blame=blame)
+    # The smallest mass over all readings: with one missing it is bounded on neither side that a policy asks about.
+    _add(facts, f"probes.{name}.mass", None if probe.lower_bound else probe.mass, lower_bound=False, blame=blame)
+
+
+def _probe_blame(name: str, probes: Mapping[str, ProbeScore]) -> list[str]:
+    probe = probes[name]
+    if probe.status is Status.OK and not probe.lower_bound:
+        return []
+    status = "incomplete" if probe.status is Status.OK else probe.status.value
+    return [f"probes.{name}: {status}" + (f" ({probe.reason})" if probe.reason else "")]
+
+
+def _add_count(facts: Facts, keywords: KeywordList, findings: Findings, broken: Mapping[TextSource, str]) -> None:
+    count = sum(match.list == keywords.name and match.source in keywords.sources for match in findings.keywords.matches)
+    blame = {said for source, said in broken.items() if source in keywords.sources}
+    _add(facts, f"keywords.{keywords.name}.count", count, lower_bound=bool(blame), blame=blame)
+
+
+def _add_chars(facts: Facts, findings: Findings, needs: Needs, broken: Mapping[TextSource, str]) -> None:
+    """Two readers of one picture read the same text: the longer reading counts."""
+    readers: list[tuple[TextSource, TextFinding]] = []
+    if needs.read_text:
+        readers.append((TextSource.OCR, findings.ocr))
+    if needs.model_text:
+        readers.append((TextSource.MODEL_TEXT, findings.model_text))
+    chars = max((sum(len(line.text) for line in finding.lines) for _, finding in readers), default=None)
+    unread = [source for source, finding in readers if finding.status is not Status.OK]
+    _add(
+        facts,
+        "text.chars",
+        chars,
+        lower_bound=bool(unread),
+        blame={broken[source] for source in unread} or {"text: no reader is on"},
+    )
+
+
+def _said(what: str, status: Status, reason: str | None) -> str:
+    return f"{what}: {status.value}" + (f" ({reason})" if reason else "")

@@ -1,0 +1,75 @@
+"""Files to ruleset: read, check, compile; every problem at once."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import rfc8785
+
+from app.domain import KeywordList
+from app.errors import PolicyInvalid, PolicyProblem
+from app.policy.check import check, unused
+from app.policy.compile import RuleCompiler, needs_of, read_sources, used_names
+from app.policy.draft import read_draft
+from app.policy.lists import load_lists
+from app.policy.ruleset import Ruleset
+from app.policy.yaml_text import MAX_BYTES, read_yaml
+
+
+def load_ruleset(policy_path: Path, rules_dir: Path) -> Ruleset:
+    """The ruleset of a policy file and a directory of lists. Raises PolicyInvalid with all problems of both."""
+    lists, list_problems = load_lists(rules_dir)
+    try:
+        with policy_path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        problem = PolicyProblem(policy_path.name, 1, 1, f"cannot be read: {error.strerror or error}")
+        raise PolicyInvalid((problem, *list_problems)) from error
+    return build_ruleset(
+        data, lists, file=policy_path.name, rules_dir=rules_dir.name, list_problems=tuple(list_problems)
+    )
+
+
+def build_ruleset(
+    data: bytes,
+    lists: Sequence[KeywordList],
+    *,
+    file: str = "policies.yaml",
+    rules_dir: str = "rules",
+    list_problems: Sequence[PolicyProblem] = (),
+) -> Ruleset:
+    """The ruleset of a policy's bytes and lists that are already read; `file` and `rules_dir` are what problems call
+    them. Raises PolicyInvalid, `list_problems` included."""
+    value, source, problems = read_yaml(data, file)
+    if value is None:
+        raise PolicyInvalid((*(problems or [source.problem_at(0, "the file is empty")]), *list_problems))
+    draft, mistakes = read_draft(value, source)
+    problems += mistakes
+    lists = tuple(sorted(lists, key=lambda keywords: keywords.name))
+    readable = read_sources(draft, lists)
+    unsound = {Path(problem.file).stem for problem in list_problems}
+    compiler = RuleCompiler(draft, source, readable, {keywords.name for keywords in lists} | unsound)
+    program = compiler.program()
+    problems += compiler.problems
+    problems += check(draft, source, lists, rules_dir=rules_dir) if draft.ids else []
+    if problems or list_problems or draft.policy is None:
+        ordered = sorted(
+            set(problems), key=lambda problem: (problem.file != file, problem.file, problem.line, problem.column)
+        )
+        raise PolicyInvalid((*ordered, *list_problems))
+    names = used_names(draft, program)
+    policy_digest = _digest(data)
+    return Ruleset(
+        digest=_digest(rfc8785.dumps({"policy": policy_digest, "lists": {one.name: one.digest for one in lists}})),
+        policy_digest=policy_digest,
+        policy=draft.policy,
+        source=source.text,
+        lists=lists,
+        needs=needs_of(draft, names, readable),
+        program=program,
+        warnings=tuple(unused(draft, source, lists, names, rules_dir=rules_dir)),
+    )
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"

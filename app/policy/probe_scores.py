@@ -1,0 +1,116 @@
+"""From a probe's raw readings to the one number that the policy sees."""
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from app.domain import Findings, ProbeFinding, ProbeReading, ProbeScore, Status
+from app.policy.schema import Calibration, Probe
+
+#: `failed` with this reason: the model was asked and said neither yes nor no.
+UNCLEAR = "unclear"
+NOT_ASKED = "not asked"
+
+#: exp(x) is 1 to the last digit's neighbour beyond this; keeps exp from overflowing.
+_MAX_EXPONENT = 700.0
+#: Two rounded exponentials may add up to slightly more than the whole.
+_MASS_SLACK = 1e-3
+
+#: Which status names a probe without any good reading: a fault says more than a late or an omitted answer.
+_GRAVEST = (Status.FAILED, Status.TIMEOUT, Status.SKIPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One reading, judged: `p` and `mass` are there exactly when it is ok."""
+
+    status: Status
+    reason: str | None = None
+    p: float | None = None
+    mass: float | None = None
+
+
+def score_probes(
+    probes: dict[str, Probe],
+    findings: Findings,
+    *,
+    languages: Collection[str],
+    min_mass: float,
+    model_digest: str | None,
+) -> dict[str, ProbeScore]:
+    """The score of each probe. Each is expected to have a reading for every looked-at frame in every language: one
+    that is not there counts as missing."""
+    scorer = _Scorer(_frames(findings), languages, min_mass, model_digest)
+    return {name: scorer.score(probe, findings.probes.get(name)) for name, probe in probes.items()}
+
+
+def _frames(findings: Findings) -> set[int]:
+    seen = {reading.frame for finding in findings.probes.values() for reading in finding.readings}
+    return seen | set(range(findings.image.frames_sampled))
+
+
+@dataclass(frozen=True, slots=True)
+class _Scorer:
+    frames: set[int]
+    languages: Collection[str]
+    min_mass: float
+    model_digest: str | None
+
+    def score(self, probe: Probe, finding: ProbeFinding | None) -> ProbeScore:
+        if finding is None or not finding.readings:
+            return ProbeScore(status=Status.SKIPPED, reason=NOT_ASKED)
+        fitted = probe.calibration
+        calibration = fitted if fitted and fitted.model == self.model_digest else None
+        reads = [_judge(reading, calibration, self.min_mass) for reading in finding.readings]
+        asked = {(reading.frame, reading.language) for reading in finding.readings}
+        absent = sum((frame, language) not in asked for frame in self.frames for language in self.languages)
+        return _best(reads + [_Read(Status.SKIPPED, NOT_ASKED)] * absent, calibrated=calibration is not None)
+
+
+def _best(reads: list[_Read], *, calibrated: bool) -> ProbeScore:
+    good = [read for read in reads if read.p is not None]
+    bad = _gravest(reads)
+    if not good:
+        return ProbeScore(status=bad.status, reason=bad.reason, calibrated=calibrated)
+    return ProbeScore(
+        status=Status.OK,
+        reason=None if len(good) == len(reads) else _partial(bad, len(reads) - len(good), len(reads)),
+        p=max(read.p for read in good if read.p is not None),
+        mass=min(read.mass for read in good if read.mass is not None),
+        lower_bound=len(good) < len(reads),
+        calibrated=calibrated,
+    )
+
+
+def _judge(reading: ProbeReading, calibration: Calibration | None, min_mass: float) -> _Read:
+    if reading.status is not Status.OK:
+        return _Read(reading.status, reading.reason)
+    if reading.log_yes is None or reading.log_no is None:
+        return _Read(Status.FAILED, "no probabilities")
+    mass = _exp(reading.log_yes) + _exp(reading.log_no)
+    if not mass <= 1 + _MASS_SLACK:
+        return _Read(Status.FAILED, "not a probability")
+    if mass < min_mass:
+        return _Read(Status.FAILED, UNCLEAR)
+    slope, intercept = (calibration.slope, calibration.intercept) if calibration else (1.0, 0.0)
+    p = _sigmoid(slope * (reading.log_yes - reading.log_no) + intercept)
+    return _Read(Status.OK, p=p, mass=min(mass, 1.0))
+
+
+def _gravest(reads: Iterable[_Read]) -> _Read:
+    bad = [read for read in reads if read.p is None]
+    return next((read for status in _GRAVEST for read in bad if read.status is status), _Read(Status.FAILED))
+
+
+def _partial(bad: _Read, missing: int, total: int) -> str:
+    return f"{missing} of {total} readings missing: {bad.reason or bad.status.value}"
+
+
+def _exp(x: float) -> float:
+    return math.exp(min(x, _MAX_EXPONENT))
+
+
+def _sigmoid(x: float) -> float:
+    if x >= 0:
+        return 1 / (1 + _exp(-x))
+    return _exp(x) / (1 + _exp(x))
