@@ -83,7 +83,8 @@ def _request_id(scope: Scope) -> str:
 
 def _record(scope: Scope, status: int, seconds: float) -> None:
     route = scope.get("path_template") or "unmatched"
-    method = scope["method"] if scope["method"] in _METHODS else "other"
+    method = str(scope.get("method"))
+    method = method if method in _METHODS else "other"
     HTTP_REQUESTS.labels(method, route, str(status)).inc()
     HTTP_SECONDS.labels(route).observe(seconds)
     log.info(
