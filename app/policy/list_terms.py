@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 MAX_TERM_CHARACTERS = 200
 
-#: Letters by category that draw nothing.
-_FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
+#: Letters and a symbol by category that draw nothing: Hangul fillers and the blank braille pattern.
+_FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 
 #: Pasted from a spreadsheet or a table. A comma counts only where no space or digit follows: "buy now, pay later".
 _SEVERAL_TERMS = re.compile(r"[\t|、]|,(?=[^\s\d])")

@@ -20,9 +20,9 @@ _ALIKE = (
     ("ƀȼđɇħɨɉłøɍŧɏⱥⱦꝁɵƒ", "bcdehijlortyatkof"),
     ("ıȷɑɡɩ", "ijagi"),
     # Punctuation that keyboards and typesetters choose for one another
-    ("‐‑‒–—―−⁃", "--------"),
+    ("‐‒–—―−⁃", "-------"),
     ("‘’‚‛ʼ′", "''''''"),
-    ("“”„‟″", '"""""'),
+    ("“”„‟", '""""'),
     ("⁄∕", "//"),
 )
 

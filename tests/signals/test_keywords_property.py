@@ -1,0 +1,96 @@
+"""Against brute force: every place where a term could stand is tried."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain import KeywordMatch
+from app.signals.normalise import View, fold
+from tests.signals.keyword_support import find
+
+#: Small, so that terms overlap, repeat and adjoin: words, CJK, an expansion, marks, a symbol, a look-alike.
+_ALPHABET = "ab枪支 -ßａ\u0301\u200bⓐ①а😀\t"
+
+_TERMS = st.lists(
+    st.text(_ALPHABET, min_size=1, max_size=5).filter(lambda term: fold(term).text.strip()), min_size=1, max_size=8
+)
+_LINE = st.text(_ALPHABET, max_size=30)
+
+
+def _word_goes_on(view: View, left: int, right: int) -> bool:
+    both = all(view.text[at].isascii() and view.text[at].isalnum() for at in (left, right))
+    return both and (left in view.enclosed) == (right in view.enclosed)
+
+
+def _brute_force(terms: list[str], line: str) -> list[tuple[int, int, str]]:
+    view = fold(line)
+    places: dict[tuple[int, int], str] = {}
+    for term in terms:
+        wanted = fold(term).text.strip(" ")
+        for start in range(len(view.text) - len(wanted) + 1):
+            end = start + len(wanted)
+            if view.text[start:end] != wanted:
+                continue
+            if start > 0 and _word_goes_on(view, start - 1, start):
+                continue
+            if end < len(view.text) and _word_goes_on(view, end - 1, end):
+                continue
+            first, last = view.span(start, end)
+            if fold(line[first:last]).text == wanted:
+                places.setdefault((first, last), term)
+    return sorted(
+        (first, last, term)
+        for (first, last), term in places.items()
+        if not any(other != (first, last) and other[0] <= first and last <= other[1] for other in places)
+    )
+
+
+@given(_TERMS, _LINE)
+@settings(max_examples=400)
+def test_the_matches_of_a_line_are_those_that_brute_force_finds(terms: list[str], line: str) -> None:
+    finding = find(terms, line)
+    assert sorted((*match.span, match.term) for match in finding.matches) == _brute_force(terms, line)
+
+
+@given(_TERMS, st.lists(_LINE, max_size=5))
+@settings(max_examples=200)
+def test_a_span_cuts_out_what_it_says(terms: list[str], lines: list[str]) -> None:
+    for match in find(terms, *lines).matches:
+        line = lines[match.line]
+        start, end = match.span
+        assert 0 <= start < end <= len(line)
+        assert match.matched == line[start:end]
+        assert match.term in terms
+        if match.view == "fold":
+            assert fold(match.matched).text == fold(match.term).text.strip(" ")
+        else:
+            assert _begins_like(match)
+
+
+def _begins_like(match: KeywordMatch) -> bool:
+    wanted, got = fold(match.term).text.strip(" "), fold(match.matched).text.strip(" ")
+    return wanted.startswith((got, got.removesuffix("-")))
+
+
+@given(_TERMS, st.lists(_LINE, min_size=1, max_size=5))
+@settings(max_examples=200)
+def test_joining_lines_hides_no_match_of_a_line(terms: list[str], lines: list[str]) -> None:
+    """Every match of a line alone is there, or lies inside a longer one that goes on over the break."""
+    joined = find(terms, *lines).matches
+    for number, line in enumerate(lines):
+        for alone in find(terms, line).matches:
+            start, end = alone.span
+            assert any(_covers(match, number, start, end) for match in joined)
+
+
+def _covers(match: KeywordMatch, line: int, start: int, end: int) -> bool:
+    if match.line == line:
+        return match.span[0] <= start and end <= match.span[1]
+    return match.view == "wrapped" and match.line < line
+
+
+@given(st.text("ab枪支假\u0301", min_size=4, max_size=8), st.data())
+@settings(max_examples=200)
+def test_a_term_is_found_wherever_a_line_of_chinese_breaks(term: str, data: st.DataObject) -> None:
+    term = "枪" + "支".join(character for character in term if character in "枪支假") + "假枪"
+    cut = data.draw(st.integers(1, len(term) - 1))
+    assert [match.term for match in find([term], "办" + term[:cut], term[cut:] + "了").matches] == [term]
