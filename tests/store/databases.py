@@ -46,6 +46,10 @@ class PostgresServer:
     def empty_url(self) -> str:
         return str(self._server.get_uri(self._create()))
 
+    def end_connections(self) -> None:
+        others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
+        asyncio.run(_execute(self._server.get_uri(), f"SELECT pg_terminate_backend(pid) {others}"))
+
     def stop(self) -> None:
         self._server.cleanup()
 
