@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from app.domain import Answer, EngineJob, Question, QuestionKind, Status
+from app.domain import Answer, Picture, Question, QuestionKind, Status
+
+_RGB_BYTES = 3
 
 
 class Reason(StrEnum):
@@ -18,6 +20,7 @@ class Reason(StrEnum):
     NON_FINITE = "non_finite"
     QUESTION_TOO_LONG = "question_too_long"
     PICTURE_TOO_LARGE = "picture_too_large_for_context"
+    MALFORMED_PICTURE = "malformed_picture"
     NO_TOKENS_ALLOWED = "no_tokens_allowed"
 
 
@@ -83,13 +86,9 @@ def all_unanswered(questions: Iterable[Question], status: Status, reason: str) -
     return [unanswered(question, status, reason) for question in questions]
 
 
-def check_job(job: EngineJob) -> None:
-    """Raises ValueError for a job that no caller of ours should make: it would read foreign memory in the engine."""
-    picture = job.picture
-    if picture.width < 1 or picture.height < 1 or len(picture.rgb) != picture.width * picture.height * 3:
-        raise ValueError(
-            f"job {job.id}: {len(picture.rgb)} bytes are not an RGB picture of {picture.width}x{picture.height}"
-        )
+def is_sound(picture: Picture) -> bool:
+    """Whether it holds the pixels it says: the engine would read foreign memory for the rest."""
+    return picture.width > 0 and picture.height > 0 and len(picture.rgb) == picture.width * picture.height * _RGB_BYTES
 
 
 def without_room_for_an_answer(question: Question) -> bool:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind, Status
-from app.engine.base import Reason, all_unanswered, check_job, unanswered, without_room_for_an_answer
+from app.engine.base import Reason, all_unanswered, is_sound, unanswered, without_room_for_an_answer
 from app.errors import EngineError
 
 #: Says what a question's answer is. It may wait (to be late) or raise an EngineError (to fail with its code).
@@ -48,7 +48,6 @@ class FakeEngine:
         self._delay_s = delay_s
 
     async def ask(self, job: EngineJob) -> AsyncIterator[Answer]:
-        check_job(job)
         self.jobs.append(job)
         for index, question in enumerate(job.questions):
             answer = await self._answer(job, question)
@@ -61,6 +60,8 @@ class FakeEngine:
     async def _answer(self, job: EngineJob, question: Question) -> Answer:
         if self.info.state is not EngineState.READY:
             return unanswered(question, Status.FAILED, Reason.ENGINE_UNAVAILABLE)
+        if not is_sound(job.picture):
+            return unanswered(question, Status.FAILED, Reason.MALFORMED_PICTURE)
         if without_room_for_an_answer(question):
             return unanswered(question, Status.FAILED, Reason.NO_TOKENS_ALLOWED)
         remaining_s = job.deadline_at - time.monotonic()

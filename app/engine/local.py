@@ -1,0 +1,282 @@
+"""The client of the engine process."""
+
+import asyncio
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import structlog
+
+from app.domain import Answer, EngineInfo, EngineJob, EngineState, Status
+from app.engine.base import EngineConfig, Reason, is_sound
+from app.engine.files import CheckedFiles, check_files
+from app.engine.pending import PendingJob
+from app.engine.process import EngineProcess
+from app.engine.quarantine import Quarantine
+from app.engine.worker.protocol import Answered, Done, Ready
+from app.errors import EngineCrashed, EngineError, EngineUnavailable, ModelFileCorrupt, ModelFileMissing
+from app.metrics import ENGINE_QUEUE_DEPTH, ENGINE_READY, ENGINE_RESTARTS
+
+_log = structlog.get_logger(__name__)
+
+#: How much later than a job's deadline its last answers may come: the engine's own timeouts are on their way then.
+_ANSWER_GRACE_S = 0.1
+#: After so many failed starts in a row nobody is made to wait for the next one.
+_STARTS_BEFORE_HOPELESS = 3
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 10.0
+_MOST_CRASHES = 2
+
+
+class LocalEngine:
+    """The resident model in a process of its own, watched and restarted. Satisfies `app.moderation.ports.Engine`.
+
+    Jobs wait in one queue and go to the process one at a time; `_next_job` is where another order would go.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self._info = EngineInfo(
+            name=config.files.name, state=EngineState.STOPPED, demonstration=config.files.demonstration
+        )
+        self._changed = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._waiting: deque[PendingJob] = deque()
+        self._wake = asyncio.Event()
+        self._running: PendingJob | None = None
+        self._process: EngineProcess | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._quarantine = Quarantine()
+        self._lives = 0
+        self._failed_starts = 0
+        #: Lives in a row without one job answered to its end.
+        self._fruitless_lives = 0
+
+    @property
+    def info(self) -> EngineInfo:
+        return replace(self._info, queue_depth=self._depth())
+
+    @property
+    def pid(self) -> int | None:
+        """Of the engine process, while it is ready."""
+        return None if self._process is None else self._process.pid
+
+    async def start(self) -> None:
+        """Returns at once; `info.state` says when the model is ready. A missing file is a state, not an exception."""
+        if self._supervisor is None:
+            self._become(EngineState.STARTING, "the model is being loaded")
+            self._supervisor = asyncio.create_task(self._supervise(), name="engine")
+
+    async def wait_ready(self, timeout_s: float) -> EngineInfo:
+        """The info of the ready engine. Raises EngineUnavailable with the reason when it is not ready by then, or as
+        soon as there is no hope of it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._info.state in {EngineState.STARTING, EngineState.RESTARTING}:
+                    await self._changed.wait()
+        if self._info.state is not EngineState.READY:
+            raise EngineUnavailable(self._info.detail or f"the engine is {self._info.state}")
+        return self.info
+
+    async def ask(self, job: EngineJob) -> AsyncIterator[Answer]:
+        """See `app.moderation.ports.Engine.ask`."""
+        pending = PendingJob(next(self._numbers), job)
+        self._admit(pending)
+        try:
+            while True:
+                try:
+                    answer = await pending.next(pending.remaining_s + _ANSWER_GRACE_S)
+                except TimeoutError:
+                    pending.end(Status.TIMEOUT, Reason.DEADLINE)
+                    continue
+                if answer is None:
+                    return
+                yield answer
+        finally:
+            self._withdraw(pending)
+
+    async def aclose(self) -> None:
+        supervisor, self._supervisor = self._supervisor, None
+        self._become(EngineState.STOPPED, None)
+        if self._running is not None:
+            self._running.end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
+        self._fail_waiting()
+        if supervisor is not None:
+            supervisor.cancel()
+            await asyncio.gather(supervisor, return_exceptions=True)
+
+    def _admit(self, pending: PendingJob) -> None:
+        if not is_sound(pending.job.picture):
+            _log.error("a job's picture is malformed", action="engine.refuse", job=pending.job.id)
+            pending.end(Status.FAILED, Reason.MALFORMED_PICTURE)
+        elif self._info.state in {EngineState.FAILED, EngineState.STOPPED}:
+            pending.end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
+        elif self._may_run(pending):
+            self._waiting.append(pending)
+            self._wake.set()
+        self._count()
+
+    def _may_run(self, pending: PendingJob) -> bool:
+        """Whether there is still something to ask; ends the job where there is not."""
+        if pending.open and pending.remaining_s <= 0:
+            pending.end(Status.TIMEOUT, Reason.DEADLINE)
+        elif pending.open and self._quarantine.holds(pending.job.picture.rgb):
+            _log.warning("a picture that killed the engine is kept out", action="engine.quarantine", job=pending.job.id)
+            pending.end(Status.FAILED, Reason.ENGINE_CRASH)
+        return bool(pending.open)
+
+    def _withdraw(self, pending: PendingJob) -> None:
+        """Nobody listens any more: what is left of the job is not done."""
+        pending.abandon()
+        if pending in self._waiting:
+            self._waiting.remove(pending)
+        elif pending is self._running and self._process is not None:
+            self._process.cancel(pending.number)
+        self._count()
+
+    async def _supervise(self) -> None:
+        while True:
+            try:
+                await self._live()
+            except EngineError as error:
+                self._died(error)
+            except Exception as error:
+                _log.exception("the engine's supervisor failed", action="engine.supervise")
+                self._died(EngineCrashed(f"the engine's supervisor failed: {type(error).__name__}"))
+            await asyncio.sleep(self._pause_s())
+
+    async def _live(self) -> None:
+        """One life of the process, until it ends. Always raises."""
+        checked = await asyncio.to_thread(check_files, self._config.files)
+        process, ready = await EngineProcess.start(self._config, self._wake.set)
+        try:
+            if not checked.unchanged():
+                raise ModelFileCorrupt(f"the files of '{self._config.files.name}' changed while they were loaded")
+            self._process = process
+            self._welcome(checked, ready)
+            while True:
+                await self._run(process, await self._next_job(process))
+        finally:
+            self._process = None
+            ENGINE_READY.set(0)
+            await process.close()
+
+    async def _next_job(self, process: EngineProcess) -> PendingJob:
+        while True:
+            if process.exited:
+                raise EngineCrashed(await process.how_it_ended())
+            while self._waiting:
+                pending = self._waiting.popleft()
+                if self._may_run(pending):
+                    return pending
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _run(self, process: EngineProcess, pending: PendingJob) -> None:
+        """One job to its end. Raises EngineCrashed when it was the process that ended."""
+        self._running = pending
+        patience_s = pending.remaining_s + self._config.hang_grace_s
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._converse(process, pending)
+        except TimeoutError as error:
+            pending.end(Status.TIMEOUT, Reason.DEADLINE)
+            self._quarantine.strike(pending.job.picture.rgb)
+            raise EngineCrashed(f"the engine process said nothing for {patience_s:.1f} s and was killed") from error
+        except EngineCrashed:
+            self._crashed(pending)
+            raise
+        finally:
+            self._running = None
+            self._count()
+        # Only what the engine forgot to answer is still open here.
+        pending.end(Status.FAILED, Reason.ENGINE_FAULT)
+        self._quarantine.clear(pending.job.picture.rgb)
+        self._fruitless_lives = 0
+
+    async def _converse(self, process: EngineProcess, pending: PendingJob) -> None:
+        await process.send(pending.ask(), pending.job.picture.rgb)
+        while True:
+            message = await process.receive()
+            if not isinstance(message, Answered | Done) or message.job != pending.number:
+                raise EngineCrashed(f"the engine process said '{message.kind}' out of turn")
+            if isinstance(message, Answered):
+                pending.deliver(message)
+                continue
+            _log.debug(
+                "job done",
+                action="engine.job",
+                job=pending.job.id,
+                picture_tokens=message.picture_tokens,
+                engine_ms=round(message.total_ms, 1),
+            )
+            return
+
+    def _crashed(self, pending: PendingJob) -> None:
+        """The process died over this job: ask once more what is still open, unless the picture did it before."""
+        pending.crashes += 1
+        kept_out = self._quarantine.strike(pending.job.picture.rgb)
+        if kept_out or pending.crashes >= _MOST_CRASHES:
+            pending.end(Status.FAILED, Reason.ENGINE_CRASH)
+        elif pending.open:
+            self._waiting.appendleft(pending)
+
+    def _welcome(self, checked: CheckedFiles, ready: Ready) -> None:
+        if self._lives:
+            ENGINE_RESTARTS.inc()
+        self._info = replace(
+            self._info,
+            model_digest=checked.model_digest,
+            projector_digest=checked.projector_digest,
+            restarts=self._lives,
+        )
+        self._lives += 1
+        self._failed_starts = 0
+        self._become(EngineState.READY, None)
+        _log.info(
+            "the model is ready",
+            action="engine.ready",
+            model=self._info.name,
+            model_digest=checked.model_digest,
+            projector_digest=checked.projector_digest,
+            pid=self.pid,
+            **ready.model_dump(exclude={"kind"}),
+        )
+
+    def _died(self, error: EngineError) -> None:
+        if self._info.state is EngineState.READY:
+            self._fruitless_lives += 1
+        else:
+            self._failed_starts += 1
+        gone = isinstance(error, ModelFileMissing | ModelFileCorrupt)
+        hopeless = gone or self._failed_starts >= _STARTS_BEFORE_HOPELESS
+        self._become(EngineState.FAILED if hopeless else EngineState.RESTARTING, error.detail)
+        _log.error("the engine ended", action="engine.died", code=error.code, detail=error.detail, hopeless=hopeless)
+        if hopeless:
+            self._fail_waiting()
+
+    def _pause_s(self) -> float:
+        """Before the next start: none after a first death, so that the job in flight can still make its deadline."""
+        troubles = self._failed_starts + self._fruitless_lives
+        if self._info.state is EngineState.RESTARTING and troubles <= 1:
+            return 0.0
+        return min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(troubles, 10))
+
+    def _fail_waiting(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
+        self._count()
+
+    def _become(self, state: EngineState, detail: str | None) -> None:
+        self._info = replace(self._info, state=state, detail=detail)
+        ENGINE_READY.set(state is EngineState.READY)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _depth(self) -> int:
+        return len(self._waiting) + (self._running is not None)
+
+    def _count(self) -> None:
+        ENGINE_QUEUE_DEPTH.set(self._depth())

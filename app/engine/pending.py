@@ -1,0 +1,88 @@
+"""A job that somebody waits for, on its way through the engine."""
+
+import asyncio
+import time
+from collections import deque
+
+from app.domain import Answer, EngineJob, Question, Status
+from app.engine.base import unanswered
+from app.engine.worker.protocol import Answered, Ask, AskedQuestion
+
+#: A clock that runs away must not become a deadline of years.
+_LONGEST_S = 3600.0
+
+
+class PendingJob:
+    """Holds that each question is answered exactly once, whoever answers it and however often."""
+
+    def __init__(self, number: int, job: EngineJob) -> None:
+        self.number = number
+        self.job = job
+        self.crashes = 0
+        self.open: dict[int, Question] = dict(enumerate(job.questions))
+        self._answers: deque[Answer] = deque()
+        self._news = asyncio.Event()
+
+    @property
+    def remaining_s(self) -> float:
+        return min(self.job.deadline_at - time.monotonic(), _LONGEST_S)
+
+    def ask(self) -> Ask:
+        """What is still to be asked. A lone surrogate, which no tokenizer takes, becomes a question mark."""
+        picture = self.job.picture
+        return Ask(
+            job=self.number,
+            width=picture.width,
+            height=picture.height,
+            remaining_s=max(0.0, self.remaining_s),
+            questions=tuple(
+                AskedQuestion(
+                    number=number,
+                    kind=question.kind,
+                    prompt=question.prompt.encode("utf-8", "replace").decode(),
+                    max_tokens=question.max_tokens,
+                )
+                for number, question in self.open.items()
+            ),
+        )
+
+    def deliver(self, answered: Answered) -> None:
+        question = self.open.pop(answered.number, None)
+        if question is not None:
+            self._put(
+                Answer(
+                    question_id=question.id,
+                    status=answered.status,
+                    reason=answered.reason,
+                    log_yes=answered.log_yes,
+                    log_no=answered.log_no,
+                    text=answered.text,
+                    truncated=answered.truncated,
+                )
+            )
+
+    def end(self, status: Status, reason: str) -> None:
+        """Answer everything that is still open in the same way."""
+        for question in self.open.values():
+            self._put(unanswered(question, status, reason))
+        self.open.clear()
+
+    def abandon(self) -> None:
+        """Nobody waits any more."""
+        self.open.clear()
+        self._answers.clear()
+        self._news.set()
+
+    async def next(self, timeout_s: float) -> Answer | None:
+        """The next answer; None when all were given. Raises TimeoutError."""
+        while not self._answers:
+            if not self.open:
+                return None
+            self._news.clear()
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
+        return self._answers.popleft()
+
+    def _put(self, answer: Answer) -> None:
+        self._answers.append(answer)
+        self._news.set()

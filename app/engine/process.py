@@ -1,0 +1,208 @@
+"""One life of the engine process: start, speak, end."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+import app
+from app.engine.base import EngineConfig
+from app.engine.worker.protocol import (
+    BrokenFrame,
+    Cancel,
+    FromEngine,
+    Load,
+    Ready,
+    Refused,
+    ToEngine,
+    frame,
+    receive,
+)
+from app.errors import EngineCrashed, EngineError, EngineUnavailable, ModelFileCorrupt
+
+_log = structlog.get_logger(__name__)
+
+#: The pipe can end this long before the process does.
+_LAST_BREATH_S = 2.0
+_MAX_LOG_LINE = 1000
+#: Beyond this the small steps of generation gain nothing and take cores from the media workers.
+_MOST_THREADS = 8
+_ROOT = Path(app.__file__).resolve().parent.parent
+_REFUSALS: dict[str, type[EngineError]] = {ModelFileCorrupt.code: ModelFileCorrupt}
+
+
+class EngineProcess:
+    """Frames in, frames out. `exited` is set as soon as the process is gone; `on_exit` is called then."""
+
+    def __init__(self, process: asyncio.subprocess.Process, on_exit: Callable[[], None]) -> None:
+        self._process = process
+        self._on_exit = on_exit
+        self.exited = False
+        self._tasks = (asyncio.create_task(self._watch()), asyncio.create_task(self._forward_log()))
+
+    @classmethod
+    async def start(cls, config: EngineConfig, on_exit: Callable[[], None]) -> tuple["EngineProcess", Ready]:
+        """The process with its model loaded. Raises ModelFileCorrupt when llama.cpp refuses the files,
+        EngineUnavailable when it is not ready in time, EngineCrashed when it dies over them."""
+        process = cls(await _spawn(), on_exit)
+        try:
+            async with asyncio.timeout(config.start_timeout_s):
+                await process.send(_load(config))
+                message = await process.receive()
+        except TimeoutError as error:
+            await process.close()
+            raise EngineUnavailable(f"the model was not loaded within {config.start_timeout_s:g} s") from error
+        except BaseException:
+            await process.close()
+            raise
+        if isinstance(message, Ready):
+            return process, message
+        await process.close()
+        if isinstance(message, Refused):
+            raise _REFUSALS.get(message.code, EngineUnavailable)(message.detail)
+        raise EngineCrashed(f"the engine process began with '{message.kind}'")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def send(self, message: ToEngine, payload: bytes = b"") -> None:
+        """Raises EngineCrashed when the process is gone."""
+        pipe = self._stdin
+        try:
+            pipe.write(frame(message, len(payload)))
+            if payload:
+                pipe.write(payload)
+            await pipe.drain()
+        except OSError as error:
+            raise EngineCrashed(await self.how_it_ended()) from error
+
+    def cancel(self, job: int) -> None:
+        """Without waiting: a process that is gone needs no cancelling."""
+        if not self.exited and not self._stdin.is_closing():
+            self._stdin.write(frame(Cancel(job=job)))
+
+    async def receive(self) -> FromEngine:
+        """The next message. Raises EngineCrashed when the process is gone or writes garbage."""
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker: started with a pipe
+        try:
+            return await receive(self._process.stdout)
+        except (asyncio.IncompleteReadError, OSError) as error:
+            raise EngineCrashed(await self.how_it_ended()) from error
+        except BrokenFrame as error:
+            raise EngineCrashed(f"the engine process wrote garbage: {error}") from error
+
+    async def close(self) -> None:
+        """Kill the process, which has nothing to save, and end everything that watches it."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        self._stdin.close()
+        with contextlib.suppress(OSError):
+            await self._stdin.wait_closed()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def _stdin(self) -> asyncio.StreamWriter:
+        assert self._process.stdin is not None  # noqa: S101 - for the type checker: started with a pipe
+        return self._process.stdin
+
+    async def _watch(self) -> None:
+        await self._process.wait()
+        self.exited = True
+        self._on_exit()
+
+    async def how_it_ended(self) -> str:
+        """For people, such as `the engine process was ended by SIGKILL`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_BREATH_S):
+                await self._process.wait()
+        code = self._process.returncode
+        if code is None:
+            return "the engine process closed its pipe"
+        return f"the engine process {_signal_name(code)}" if code < 0 else f"the engine process ended with code {code}"
+
+    async def _forward_log(self) -> None:
+        assert self._process.stderr is not None  # noqa: S101 - for the type checker: started with a pipe
+        rest = b""
+        while chunk := await self._process.stderr.read(65536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._log_line(line)
+            rest = rest[:_MAX_LOG_LINE]
+        if rest:
+            self._log_line(rest)
+
+    def _log_line(self, raw: bytes) -> None:
+        line = raw.decode("utf-8", "replace").rstrip()[:_MAX_LOG_LINE]
+        letter, _, text = line.partition(" ")
+        if letter in {"I", "D"}:
+            _log.debug("engine process", action="engine.log", line=text, pid=self.pid)
+        elif line:
+            # What has no level of ours was printed by the library itself, as a failed assertion is.
+            text = text if letter in {"W", "E"} else line
+            _log.warning("engine process", action="engine.log", line=text, pid=self.pid)
+
+
+async def _spawn() -> asyncio.subprocess.Process:
+    """In a session of its own, so that a Ctrl-C for the service does not end the engine before the service does."""
+    try:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "app.engine.worker"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=_environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise EngineUnavailable(f"the engine process cannot be started: {error.strerror}") from error
+
+
+def _environment() -> dict[str, str]:
+    """It reads hostile pictures: it gets no secrets from our settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("PORTCULLIS_")}
+    return {
+        # Threads that spin while they wait for each other take the cores that the media workers need, and then wait
+        # longer: with both cores of a machine busy elsewhere, jobs took seconds instead of a tenth.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **kept,
+        # Else a failed assertion starts a debugger first.
+        "GGML_NO_BACKTRACE": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
+    }
+
+
+def _load(config: EngineConfig) -> Load:
+    files = config.files
+    return Load(
+        model=str(files.model),
+        projector=str(files.projector),
+        before_picture=files.chat_form.before_picture,
+        after_picture=files.chat_form.after_picture,
+        after_question=files.chat_form.after_question,
+        yes_words=files.words.yes,
+        no_words=files.words.no,
+        picture_tokens=files.picture_tokens,
+        gpu_layers=config.gpu_layers,
+        threads=config.threads or min(_MOST_THREADS, _cores()),
+        context_tokens=config.context_tokens,
+        parallel_questions=config.parallel_questions,
+    )
+
+
+def _cores() -> int:
+    """Those this process may use, where the system tells (Linux); else those of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _signal_name(code: int) -> str:
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

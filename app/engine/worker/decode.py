@@ -1,0 +1,62 @@
+"""Tokens of many sequences through the model in one batch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import llama_cpp
+import numpy as np
+
+from app.engine.worker.model import Model
+from app.engine.worker.picture import PICTURE_SEQUENCE, Fault
+from app.engine.worker.words import Logits
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One token of a batch. `wanted`: the logits after it are needed."""
+
+    token: int
+    position: int
+    sequence: int
+    wanted: bool
+
+
+def fork(model: Model, sequence: int) -> None:
+    """Let a sequence begin where the picture ends. Costs no cells: they are shared."""
+    llama_cpp.llama_memory_seq_cp(model.memory, PICTURE_SEQUENCE, sequence, -1, -1)
+
+
+def drop(model: Model, sequence: int) -> None:
+    llama_cpp.llama_memory_seq_rm(model.memory, sequence, -1, -1)
+
+
+def forget(model: Model, *, wipe: bool) -> None:
+    """Empty the context. `wipe` also zeroes the cells: a NaN left in one would poison sums even where it is masked."""
+    llama_cpp.llama_memory_clear(model.memory, wipe)
+
+
+def decode(model: Model, entries: Sequence[Entry]) -> Iterator[tuple[int, Logits]]:
+    """Sequence and logits (a copy) for each wanted entry, in order. Raises Fault."""
+    for start in range(0, len(entries), model.batch_tokens):
+        yield from _decode_batch(model, entries[start : start + model.batch_tokens])
+
+
+def _decode_batch(model: Model, entries: Sequence[Entry]) -> Iterator[tuple[int, Logits]]:
+    batch = llama_cpp.llama_batch_init(len(entries), 0, 1)
+    try:
+        for index, entry in enumerate(entries):
+            batch.token[index] = entry.token
+            batch.pos[index] = entry.position
+            batch.n_seq_id[index] = 1
+            batch.seq_id[index][0] = entry.sequence
+            batch.logits[index] = entry.wanted
+        batch.n_tokens = len(entries)
+        code = llama_cpp.llama_decode(model.context, batch)
+        if code != 0:
+            raise Fault(f"decode failed with code {code}")
+    finally:
+        llama_cpp.llama_batch_free(batch)
+    for index, entry in enumerate(entries):
+        if entry.wanted:
+            row = llama_cpp.llama_get_logits_ith(model.context, index)
+            yield entry.sequence, np.ctypeslib.as_array(row, (model.vocab_tokens,)).copy()

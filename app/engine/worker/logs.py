@@ -1,0 +1,51 @@
+"""What llama.cpp says, as lines on standard error that the API process reads: a level's letter, a space, the text."""
+
+import ctypes
+import sys
+from typing import Any
+
+import llama_cpp
+from llama_cpp import mtmd_cpp
+
+_LETTERS = {1: "I", 2: "W", 3: "E", 4: "D"}
+_CONTINUES = 5
+
+#: What was last reported as wrong: a load failure's reason reaches the caller only through the log.
+_last_error = ""
+_letter = "D"
+_wanted = "IWE"
+
+
+def last_error() -> str:
+    return _last_error
+
+
+def log(letter: str, text: str) -> None:
+    sys.stderr.write("".join(f"{letter} {line}\n" for line in text.splitlines()))
+    sys.stderr.flush()
+
+
+def only_trouble() -> None:
+    """From now on nothing below a warning: what llama.cpp says of every picture would cost more than it tells."""
+    global _wanted  # noqa: PLW0603 - llama.cpp keeps one global callback
+    _wanted = "WE"
+
+
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator, unused-ignore]
+def _forward(level: int, text: bytes, _user_data: Any) -> None:
+    global _last_error, _letter  # noqa: PLW0603 - llama.cpp keeps one global callback
+    if level != _CONTINUES:
+        _letter = _LETTERS.get(level, "D")
+    line = text.decode("utf-8", "replace").rstrip()
+    if not line or _letter not in _wanted:
+        return
+    if _letter == "E":
+        _last_error = line
+    log(_letter, line)
+
+
+def forward_native_logs() -> None:
+    nothing = ctypes.c_void_p(0)
+    llama_cpp.llama_log_set(_forward, nothing)
+    mtmd_cpp.mtmd_log_set(_forward, nothing)
+    mtmd_cpp.mtmd_helper_log_set(_forward, nothing)

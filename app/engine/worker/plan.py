@@ -1,0 +1,41 @@
+"""Which questions are asked together: as many as sequences and KV cells allow. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.domain import QuestionKind
+from app.engine.worker.protocol import AskedQuestion
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question as tokens, after the picture. `cells` is the most it takes of the context, its answer included."""
+
+    number: int
+    kind: QuestionKind
+    tokens: tuple[int, ...]
+    max_tokens: int
+
+    @property
+    def cells(self) -> int:
+        return len(self.tokens) + self.max_tokens
+
+
+def prepare(question: AskedQuestion, tokens: Sequence[int]) -> Prepared:
+    generates = question.kind is QuestionKind.GENERATE
+    return Prepared(question.number, question.kind, tuple(tokens), question.max_tokens if generates else 0)
+
+
+def groups(questions: Sequence[Prepared], *, cells: int, sequences: int) -> list[list[Prepared]]:
+    """Yes/no questions first: they are cheap and decide most. Within a kind the order stays. Every question must
+    fit alone (`question.cells <= cells`)."""
+    ordered = sorted(questions, key=lambda question: question.kind is not QuestionKind.YES_NO)
+    found: list[list[Prepared]] = []
+    used = 0
+    for question in ordered:
+        if not found or len(found[-1]) >= sequences or used + question.cells > cells:
+            found.append([])
+            used = 0
+        found[-1].append(question)
+        used += question.cells
+    return found

@@ -1,0 +1,80 @@
+"""Text to tokens, with one rule: what a person wrote never becomes a control token."""
+
+import ctypes
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import llama_cpp
+
+#: No tokenizer's longest piece is longer; text beyond this many bytes for each free cell needs no tokenizing.
+_MAX_BYTES_PER_TOKEN = 128
+_CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+_SPECIAL = _CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+#: A cut may bring out another spelling that overlapped the first; what is left after this many rounds is dropped.
+_CUT_ROUNDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenizer:
+    vocab: Any
+
+    def form(self, text: str) -> list[int]:
+        """Text of the chat form, control tokens parsed."""
+        return self._tokens(text.encode(), parse_special=True)
+
+    def plain(self, text: str) -> list[int]:
+        """Text that a person wrote. `parse_special=False` alone is not enough: llama.cpp still matches user-defined
+        tokens, and a tokenizer that looks up whole words may find a control token among them. Such a text is cut
+        within the token's spelling, so that its pieces are ordinary text."""
+        pieces = [text.encode("utf-8", "replace").decode()]
+        for _ in range(_CUT_ROUNDS):
+            tokens = [token for piece in pieces for token in self._tokens(piece.encode(), parse_special=False)]
+            spellings = {self._spelling(token) for token in tokens if self.is_special(token)} - {""}
+            if not spellings:
+                break
+            # After the first character of each spelling, wherever it stands.
+            cut = re.compile("|".join(f"(?<={re.escape(word[0])})(?={re.escape(word[1:])})" for word in spellings))
+            pieces = [part for piece in pieces for part in cut.split(piece)]
+        return [token for token in tokens if not self._is_control(token)]
+
+    def too_long(self, text: str, room: int) -> bool:
+        """Whether it surely needs more than `room` tokens; cheap, so that a megabyte is not tokenized to be refused."""
+        return len(text) > room * _MAX_BYTES_PER_TOKEN
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The token's bytes; empty for a control token unless `special`."""
+        buffer = ctypes.create_string_buffer(64)
+        length = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
+        if length < 0:
+            buffer = ctypes.create_string_buffer(-length)
+            length = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
+        return bytes(buffer.raw[:length])
+
+    def is_special(self, token: int) -> bool:
+        return bool(_attributes(self.vocab, token) & _SPECIAL) or self.ends_generation(token)
+
+    def ends_generation(self, token: int) -> bool:
+        return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))
+
+    def _is_control(self, token: int) -> bool:
+        return bool(_attributes(self.vocab, token) & _CONTROL) or self.ends_generation(token)
+
+    def _spelling(self, token: int) -> str:
+        """Empty where there is nothing to cut: a single character is nobody's control token."""
+        spelling = self.piece(token, special=True).decode("utf-8", "ignore").strip()
+        return spelling if len(spelling) > 1 else ""
+
+    def _tokens(self, text: bytes, *, parse_special: bool) -> list[int]:
+        room = len(text) + 8
+        buffer = (llama_cpp.llama_token * room)()
+        count = llama_cpp.llama_tokenize(self.vocab, text, len(text), buffer, room, False, parse_special)
+        if count < 0:
+            raise ValueError(f"a text of {len(text)} bytes does not tokenize")
+        return list(buffer[:count])
+
+
+@lru_cache(maxsize=65536)
+def _attributes(vocab: Any, token: int) -> int:
+    return int(llama_cpp.llama_vocab_get_attr(vocab, token))
