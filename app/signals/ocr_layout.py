@@ -1,0 +1,63 @@
+"""Where text is: tiles of long pictures, texts at one place, reading order. Pure geometry, in pixels."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from app.domain.findings import Box
+
+#: Four corners, clockwise from the top left: shape (4, 2).
+Quad = npt.NDArray[np.float32]
+
+T = TypeVar("T")
+
+#: Part of the smaller of two boxes' bounds that must lie in the other's for both to be at the same place.
+_SAME_PLACE_SHARE = 0.5
+
+
+def tile_spans(length: int, *, tile: int, overlap: int, stretch: float) -> list[tuple[int, int]]:
+    """[start, end) of tiles along a side. One tile when the side is at most `stretch` × `tile`; otherwise tiles of
+    equal length, at most `tile`, each sharing at least `overlap` with the next."""
+    if length <= tile * stretch:
+        return [(0, length)]
+    count = -(-(length - overlap) // (tile - overlap))
+    size = min(tile, -(-(length + (count - 1) * overlap) // count))
+    starts = [part * (length - size) // (count - 1) for part in range(count)]
+    return [(start, start + size) for start in starts]
+
+
+def bounds(quad: Quad) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom."""
+    (left, top), (right, bottom) = quad.min(axis=0), quad.max(axis=0)
+    return float(left), float(top), float(right), float(bottom)
+
+
+def same_place(one: Quad, other: Quad) -> bool:
+    """Whether the upright bounds of two boxes share at least half of the smaller one."""
+    left, top, right, bottom = bounds(one)
+    left2, top2, right2, bottom2 = bounds(other)
+    shared = max(0.0, min(right, right2) - max(left, left2)) * max(0.0, min(bottom, bottom2) - max(top, top2))
+    smaller = min((right - left) * (bottom - top), (right2 - left2) * (bottom2 - top2))
+    return smaller > 0 and shared >= _SAME_PLACE_SHARE * smaller
+
+
+def reading_order(items: Sequence[T], box_of: Callable[[T], Box]) -> list[T]:
+    """Rows from the top down, each from the left: an item belongs to a row when its middle lies within the height of
+    the row's first item."""
+    placed = sorted(((bounds(np.asarray(box_of(item), dtype=np.float32)), item) for item in items), key=_by_top)
+    rows: list[list[tuple[tuple[float, float, float, float], T]]] = []
+    for bound, item in placed:
+        middle = (bound[1] + bound[3]) / 2
+        row = next((row for row in reversed(rows) if row[0][0][1] <= middle <= row[0][0][3]), None)
+        if row is None:
+            rows.append([(bound, item)])
+        else:
+            row.append((bound, item))
+    return [item for row in rows for _, item in sorted(row, key=lambda placed: placed[0])]
+
+
+def _by_top(placed: tuple[tuple[float, float, float, float], T]) -> tuple[float, float]:
+    (left, top, _, _), _ = placed
+    return top, left
