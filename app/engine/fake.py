@@ -5,7 +5,7 @@ import contextlib
 import inspect
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind, Status
 from app.engine.base import Reason, all_unanswered, is_sound, unanswered, without_room_for_an_answer
@@ -47,7 +47,7 @@ class FakeEngine:
         self._script = script
         self._delay_s = delay_s
 
-    async def ask(self, job: EngineJob) -> AsyncIterator[Answer]:
+    async def ask(self, job: EngineJob) -> AsyncGenerator[Answer]:
         self.jobs.append(job)
         for index, question in enumerate(job.questions):
             answer = await self._answer(job, question)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import structlog
@@ -80,7 +80,7 @@ class LocalEngine:
             raise EngineUnavailable(self._info.detail or f"the engine is {self._info.state}")
         return self.info
 
-    async def ask(self, job: EngineJob) -> AsyncIterator[Answer]:
+    async def ask(self, job: EngineJob) -> AsyncGenerator[Answer]:
         """See `app.moderation.ports.Engine.ask`."""
         pending = PendingJob(next(self._numbers), job)
         self._admit(pending)

@@ -51,12 +51,12 @@ class Job:
             return
         with picture.tokenized(self._model, self._form, self._ask, rgb) as prefix:
             self.picture_tokens = prefix.picture_tokens
-            room = self._model.context_tokens - prefix.cells
-            prepared = list(self._prepare(room))
+            prepared = list(self._prepare(self._model.sequence_tokens - prefix.cells))
             if not prepared:
                 return
             start = self._evaluate(prefix, stopped)
-        for group in plan.groups(prepared, cells=room, sequences=self._model.parallel_questions):
+        cells = self._model.context_tokens - prefix.cells
+        for group in plan.groups(prepared, cells=cells, sequences=self._model.parallel_questions):
             self._ask_group(group, start, stopped)
 
     def _evaluate(self, prefix: picture.Prefix, stopped: Stopped) -> int:

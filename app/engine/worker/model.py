@@ -22,6 +22,9 @@ _UBATCH_TOKENS = 512
 class Model:
     """Handles of llama.cpp (opaque pointers). One context, one thread: concurrent calls on it crash.
 
+    `context_tokens` are the cells that all sequences share, `sequence_tokens` the most that one of them may have: a
+    model knows no positions beyond those it was trained on.
+
     They live as long as the process, which frees them by ending.
     """
 
@@ -32,6 +35,7 @@ class Model:
     projector: Any
     vocab_tokens: int
     context_tokens: int
+    sequence_tokens: int
     batch_tokens: int
     parallel_questions: int
     gpu_layers: int
@@ -45,6 +49,7 @@ def load(order: Load) -> Model:
     context = _load_context(model, order)
     projector = _load_projector(model, order)
     vocab = llama_cpp.llama_model_get_vocab(model)
+    cells = int(llama_cpp.llama_n_ctx(context))
     return Model(
         model=model,
         vocab=vocab,
@@ -52,7 +57,8 @@ def load(order: Load) -> Model:
         memory=llama_cpp.llama_get_memory(context),
         projector=projector,
         vocab_tokens=int(llama_cpp.llama_vocab_n_tokens(vocab)),
-        context_tokens=int(llama_cpp.llama_n_ctx(context)),
+        context_tokens=cells,
+        sequence_tokens=min(cells, int(llama_cpp.llama_model_n_ctx_train(model))),
         batch_tokens=int(llama_cpp.llama_n_batch(context)),
         parallel_questions=int(llama_cpp.llama_n_seq_max(context)) - 1,
         gpu_layers=_layers_on_gpu(model, order.gpu_layers),
