@@ -148,29 +148,36 @@ def _python_tag() -> str | None:
 
 
 def _install(profile: str, plan: Plan, stamp: Mapping[str, object]) -> None:
-    STAMP.unlink(missing_ok=True)
+    recorded, before = stamp.get("wheels"), stamp.get("variables")
+    wheels = dict(recorded) if isinstance(recorded, dict) else {}
+    # Until all is done the environment is nobody's, but what was chosen and compiled for it stays known.
+    _write_stamp({}, wheels, before if isinstance(before, dict) else {})
     environment = _pip_environment(plan.variables)
     packages = read_lock(REQUIREMENTS / f"{profile}.lock")
     _pip_install("Installing build tools", "build", read_lock(REQUIREMENTS / "build.lock"), environment)
     ready_made = [package for package in packages if package.name not in SOURCE_BUILT]
     _pip_install(f"Installing {len(ready_made)} packages", profile, ready_made, environment)
 
-    recorded = stamp.get("wheels")
-    installed = recorded if isinstance(recorded, dict) else {}
     for package in packages:
-        if package.name in SOURCE_BUILT and installed.get(package.name) != plan.wheels[package.name]:
-            log = LOGS / f"{package.name}.log"
-            wheel = built_wheel(package, plan.wheels[package.name], PYTHON, log, environment)
-            command = [*_pip("install"), "--no-index", "--no-deps", "--force-reinstall", wheel]
-            run_logged(f"Installing {package.name}", command, LOGS / f"{package.name}-install.log", environment)
+        if package.name in SOURCE_BUILT and wheels.get(package.name) != plan.wheels[package.name]:
+            wheels.pop(package.name, None)
+            _install_built(package, plan.wheels[package.name], environment)
+            wheels[package.name] = plan.wheels[package.name]
 
     command = [*_pip("install"), "--no-index", "--no-deps", "--no-build-isolation", "--editable", ROOT]
     run_logged("Installing portcullis itself", command, LOGS / "portcullis.log", environment)
-    digests = {name: plan.digests[name] for name in {profile, "runtime"}}
-    STAMP.write_text(
-        json.dumps({"digests": digests, "wheels": plan.wheels, "variables": plan.variables}, indent=2) + "\n",
-        encoding="utf-8",
-    )
+    _write_stamp({name: plan.digests[name] for name in {profile, "runtime"}}, wheels, plan.variables)
+
+
+def _install_built(package: Locked, key: str, environment: Mapping[str, str]) -> None:
+    wheel = built_wheel(package, key, PYTHON, LOGS / f"{package.name}.log", environment)
+    command = [*_pip("install"), "--no-index", "--no-deps", "--force-reinstall", wheel]
+    run_logged(f"Installing {package.name}", command, LOGS / f"{package.name}-install.log", environment)
+
+
+def _write_stamp(digests: Mapping[str, str], wheels: Mapping[str, str], variables: Mapping[str, str]) -> None:
+    stamp = {"digests": digests, "wheels": wheels, "variables": variables}
+    STAMP.write_text(json.dumps(stamp, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _pip(*arguments: str) -> list[str | Path]:
