@@ -17,8 +17,9 @@ from rich.text import Text
 from app.cli.settings import load_settings
 from app.domain import Decision, Outcome, UploadContext
 from app.errors import NotFound, PortcullisError, Unavailable
-from app.main import Service, build
+from app.main import build
 from app.moderation.pipeline import Upload
+from app.service import Service
 
 #: What is picked up in folders; a file named outright is always tried.
 _PICTURE_SUFFIXES = frozenset({".avif", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
@@ -26,6 +27,9 @@ _PICTURE_SUFFIXES = frozenset({".avif", ".gif", ".jpeg", ".jpg", ".png", ".webp"
 _COLOURS = {Outcome.PASS: "green", Outcome.REVIEW: "yellow", Outcome.REJECT: "red"}
 
 _KEY_ID = "cli"
+
+#: A 4B model is read from a slow disk within this, in seconds.
+_READY_WITHIN_S = 300
 
 #: How often an upload that is refused for want of room is tried.
 _ATTEMPTS = 4
@@ -60,7 +64,7 @@ def moderate(
     found = list(_pictures(paths))
     if not found:
         raise NotFound("no pictures there (looked for " + ", ".join(sorted(_PICTURE_SUFFIXES)) + ")")
-    service = build(settings.model_copy(update={"log_level": "error"}))
+    service = build(settings.model_copy(update={"log_level": "error"})).service
     context = UploadContext(surface=surface)
     judged = asyncio.run(_run(service, found, context, deadline_s=deadline_s, jobs=jobs, as_json=as_json))
     if not as_json:
@@ -84,9 +88,10 @@ async def _run(
     console = Console(stderr=True)
     with console.status("Loading the model…"):
         await service.start()
-        ready = await service.wait_ready(timeout_s=120)
-    if not ready:
-        console.print("[yellow]The model is not ready: decisions will be degraded.[/]")
+        try:
+            await service.wait_ready(_READY_WITHIN_S)
+        except PortcullisError as fault:
+            console.print(f"[yellow]Decisions will be degraded:[/] {fault.detail}")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     room = asyncio.Semaphore(jobs)
     judged: dict[Path, Judged] = {}

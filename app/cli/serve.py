@@ -11,7 +11,7 @@ from rich.console import Console
 
 from app.cli.settings import load_settings
 from app.errors import ConfigurationError
-from app.main import build, create_app
+from app.main import admin_key_path, build, create_app
 from app.settings import Settings
 
 #: A picture with a listed term in it, so that the first request of a newcomer is a real one.
@@ -28,11 +28,11 @@ def serve(
     """Serve the API and the console until stopped. Everything else is set by PORTCULLIS_* (docs/settings.md)."""
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = load_settings().model_copy(update=given)
-    service = build(settings)
+    portcullis = build(settings)
     listener = _listen(settings)
-    _greet(settings, listener.getsockname()[1], service.admin_key_path)
+    _greet(settings, listener.getsockname()[1], admin_key_path(settings))
     config = uvicorn.Config(
-        create_app(service),
+        create_app(portcullis),
         log_config=None,
         access_log=False,
         server_header=False,

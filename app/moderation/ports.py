@@ -1,6 +1,6 @@
 """What the pipeline needs of the rooms it may not import. Engines and stores satisfy these by shape."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -13,7 +13,7 @@ class Engine(Protocol):
     @property
     def info(self) -> EngineInfo: ...
 
-    def ask(self, job: EngineJob) -> AsyncIterator[Answer]:
+    def ask(self, job: EngineJob) -> AsyncGenerator[Answer]:
         """Answers as they come, each question exactly once, none after the job's deadline (plus a small grace): what
         is not answered by then is answered with `timeout`, what a dead engine cannot answer with `failed` and a
         reason. Never raises for a fault of the engine; closing the iterator cancels what is left."""

@@ -1,0 +1,41 @@
+"""Structured logs to stderr: text for people, or one JSON object a line. Every line carries an `action`."""
+
+import logging
+import sys
+
+import structlog
+
+#: Libraries whose chatter at `info` says nothing an operator can act on.
+_QUIET = ("alembic", "apscheduler", "httpx", "rapidocr", "RapidOCR", "watchfiles", "aiosqlite", "huggingface_hub")
+
+
+def configure_logs(*, level: str, as_json: bool) -> None:
+    """`level` is debug, info, warning or error. Standard library loggers take the same way out."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    tail: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, renderer] if as_json else [renderer]
+    structlog.configure(
+        processors=[*shared, *tail],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
+        )
+    )
+    logging.basicConfig(level=number, handlers=[handler], force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))

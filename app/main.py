@@ -1,0 +1,243 @@
+"""The composition root: the only place that picks classes. `build` makes the objects and touches nothing but the data
+directory; `create_app` puts HTTP in front of them."""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from litestar import Litestar
+
+import app
+from app.audit.ports import AuditLog
+from app.domain import AuditEvent, new_id
+from app.engine.base import EngineConfig
+from app.engine.catalogue import load_catalogue, resolve
+from app.engine.local import LocalEngine
+from app.errors import ConfigurationError, PolicyInvalid, PolicyProblem
+from app.http.app import HttpLimits
+from app.http.app import create_app as create_http_app
+from app.http.auth import Access, Sessions
+from app.http.keys import FileKeyRing, admin_key, session_secret
+from app.http.services import PolicyCheck, Services
+from app.http.uploads import UploadLimits
+from app.intake.decode import Intake, IntakeLimits
+from app.jobs.scheduler import Scheduler, build_scheduler
+from app.logs import configure_logs
+from app.media_pool import MediaPool
+from app.moderation.admission import Admission, AdmissionLimits
+from app.moderation.collect import Signals
+from app.moderation.pipeline import Deadlines, Moderator
+from app.policy.live import LiveRuleset, OnActivate
+from app.policy.load import build_ruleset
+from app.policy.ruleset import Ruleset
+from app.review.desk import ReviewDesk
+from app.service import Service
+from app.settings import Settings
+from app.signals.keywords import AhoCorasickMatcher
+from app.signals.model_text import ModelText
+from app.signals.ocr import RapidOcrReader, load_ocr
+from app.signals.probes import Probes
+from app.signals.scene import Scene
+from app.store.audit import SqlAuditLog
+from app.store.cases import SqlCaseStore
+from app.store.decisions import SqlDecisionStore
+from app.store.evidence import LocalEvidenceStore
+from app.store.retention import SqlRetention
+from app.store.rulesets import SqlRulesets
+from app.store.session import Database
+from app.store.ticks import SqlTicks
+from app.web import console_handlers, problem_page
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Portcullis:
+    """The whole: `service` is what runs, `http` what handlers are given."""
+
+    settings: Settings
+    service: Service
+    http: Services
+
+
+def build(settings: Settings) -> Portcullis:
+    """Raises ConfigurationError for what must not run: the demonstration model outside loopback, an unknown model, an
+    admin key that others can read."""
+    configure_logs(level=settings.log_level, as_json=settings.log_json)
+    _open_data_dir(settings.data_dir)
+    key = admin_key(admin_key_path(settings))
+    engine = LocalEngine(_engine_config(settings))
+    pool = MediaPool(settings.media_workers, memory_mb=settings.media_worker_memory_mb, warm_up=[load_ocr])
+    database = Database(database_url(settings))
+    evidence = LocalEvidenceStore(settings.data_dir / "evidence")
+    decisions, audit_log = SqlDecisionStore(database), SqlAuditLog(database)
+    desk = ReviewDesk(SqlCaseStore(database), lease_s=settings.lease_s)
+    signals = Signals(RapidOcrReader(pool), AhoCorasickMatcher(), Probes(), Scene(), ModelText())
+    ruleset = LiveRuleset(settings.policy, settings.rules_dir, on_activate=_activation(SqlRulesets(database), signals))
+    moderator = Moderator(
+        intake=Intake(pool, IntakeLimits(max_bytes=settings.max_upload_mb * _MIB), _sampling_secret(key)),
+        signals=signals,
+        engine=engine,
+        ruleset=lambda: ruleset.current,
+        decisions=decisions,
+        evidence=evidence,
+        admission=_admission(settings),
+        deadlines=Deadlines(default_s=settings.deadline_s, longest_s=settings.max_deadline_s),
+    )
+    scheduler = _scheduler(settings, database, audit_log, desk, evidence)
+    service = Service(database, pool, engine, ruleset, scheduler, moderator)
+    http = Services(
+        version=app.__version__,
+        access=Access(keys=FileKeyRing(key), sessions=Sessions(session_secret(key))),
+        moderator=moderator,
+        decisions=decisions,
+        evidence=evidence,
+        outbox=audit_log,
+        desk=desk,
+        ruleset=ruleset,
+        check_policy=_policy_check(ruleset),
+        audit_log=audit_log,
+        engine_info=lambda: engine.info,
+        readiness=service.readiness,
+    )
+    return Portcullis(settings, service, http)
+
+
+def create_app(portcullis: Portcullis) -> Litestar:
+    settings = portcullis.settings
+
+    @asynccontextmanager
+    async def running(_: Litestar) -> AsyncIterator[None]:
+        await portcullis.service.start()
+        try:
+            yield
+        finally:
+            await portcullis.service.stop()
+
+    upload_bytes = settings.max_upload_mb * _MIB
+    limits = UploadLimits(upload_bytes=upload_bytes, body_bytes_in_flight=settings.max_in_flight_mb * _MIB)
+    return create_http_app(
+        portcullis.http,
+        HttpLimits(upload=limits, longest_wait_s=settings.max_deadline_s),
+        console=console_handlers(largest_upload_bytes=upload_bytes),
+        problem_page=problem_page(portcullis.http.engine_info),
+        lifespan=[running],
+    )
+
+
+def admin_key_path(settings: Settings) -> Path:
+    return settings.data_dir / "admin.key"
+
+
+def database_url(settings: Settings) -> str:
+    return settings.database_url or f"sqlite:///{settings.data_dir / 'portcullis.db'}"
+
+
+@asynccontextmanager
+async def open_audit_log(settings: Settings) -> AsyncIterator[AuditLog]:
+    """The log alone, beside a service that may be running. Raises StoreUnavailable and ConfigurationError."""
+    database = Database(database_url(settings))
+    await database.start()
+    try:
+        yield SqlAuditLog(database)
+    finally:
+        await database.aclose()
+
+
+def _open_data_dir(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the data directory {path} cannot be made: {error.strerror}") from error
+
+
+def _engine_config(settings: Settings) -> EngineConfig:
+    files = resolve(
+        load_catalogue(settings.catalogue),
+        settings.model,
+        models_dir=settings.models_dir,
+        projector=settings.projector,
+        chat_form=settings.chat_form,
+    )
+    if files.demonstration and not settings.loopback and not settings.allow_demo_model:
+        raise ConfigurationError(
+            f"the model '{files.name}' is a demonstration and not a moderator, and {settings.host} can be reached from "
+            "outside: set PORTCULLIS_MODEL to a real model, or PORTCULLIS_ALLOW_DEMO_MODEL=1 to serve with it anyway"
+        )
+    return EngineConfig(
+        files=files,
+        gpu_layers=settings.engine_gpu_layers,
+        threads=settings.engine_threads,
+        context_tokens=settings.engine_context_tokens,
+    )
+
+
+def _sampling_secret(key: str) -> bytes:
+    """Follows from the key, so that there is one secret to keep."""
+    return hmac.digest(key.encode(), b"portcullis frame sampling 1", "sha256")
+
+
+def _admission(settings: Settings) -> Admission:
+    return Admission(
+        AdmissionLimits(
+            uploads=settings.max_in_flight,
+            upload_bytes=settings.max_in_flight_mb * _MIB,
+            engine_jobs=settings.engine_queue,
+        )
+    )
+
+
+def _scheduler(
+    settings: Settings, database: Database, audit_log: AuditLog, desk: ReviewDesk, evidence: LocalEvidenceStore
+) -> Scheduler:
+    return build_scheduler(
+        audit=audit_log,
+        desk=desk,
+        records=SqlRetention(database),
+        files=evidence,
+        ticks=SqlTicks(database),
+        seal_interval_s=settings.seal_interval_s,
+        keep_passed_hours=settings.keep_passed_hours,
+    )
+
+
+def _activation(rulesets: SqlRulesets, signals: Signals) -> OnActivate:
+    async def record(ruleset: Ruleset, source: str) -> None:
+        """Kept and audited before it decides anything, with its lists ready to match."""
+        at = datetime.now(UTC)
+        event = AuditEvent(
+            id=new_id("evt"),
+            kind="policy.activated",
+            at=at,
+            actor="system",
+            subject=ruleset.digest,
+            body={"source": source, "policy": ruleset.policy_digest},
+        )
+        await asyncio.to_thread(signals.matcher.prepare, ruleset.lists)
+        await rulesets.record(
+            ruleset.digest,
+            ruleset.policy_digest,
+            ruleset.source,
+            ruleset.lists,
+            source=source,
+            at=at,
+            events=[event],
+        )
+
+    return record
+
+
+def _policy_check(ruleset: LiveRuleset) -> PolicyCheck:
+    async def check(text: str) -> tuple[PolicyProblem, ...]:
+        """Everything wrong with a policy, with the lists of the moment."""
+        try:
+            await asyncio.to_thread(build_ruleset, text.encode(), ruleset.current.lists)
+        except PolicyInvalid as invalid:
+            return invalid.problems
+        return ()
+
+    return check

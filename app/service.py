@@ -1,0 +1,83 @@
+"""What runs, started and stopped together. Which classes these are is `app.main`'s business."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.domain import EngineState
+from app.engine.local import LocalEngine
+from app.errors import PortcullisError
+from app.jobs.scheduler import Scheduler
+from app.media_pool import MediaPool
+from app.moderation.pipeline import Moderator
+from app.policy.live import LiveRuleset
+from app.store.session import Database
+
+
+@dataclass
+class Service:
+    database: Database
+    pool: MediaPool
+    engine: LocalEngine
+    ruleset: LiveRuleset
+    scheduler: Scheduler
+    moderator: Moderator
+    _warming: asyncio.Task[None] | None = field(default=None, init=False)
+    _watching: asyncio.Task[None] | None = field(default=None, init=False)
+
+    async def start(self) -> None:
+        """Returns when uploads are accepted; model and OCR networks go on loading, and `wait_ready` waits for them.
+
+        Raises PolicyInvalid, StoreUnavailable and ConfigurationError; then nothing is left running.
+        """
+        try:
+            await self.database.start()
+            await self.ruleset.start()
+        except BaseException:
+            await self.database.aclose()
+            raise
+        await self.engine.start()
+        self._warming = asyncio.create_task(self.pool.start(), name="media workers")
+        self._watching = asyncio.create_task(self.ruleset.watch(), name="policy watch")
+        self.scheduler.start()
+
+    async def stop(self) -> None:
+        """In the order that lets each part finish what others still need."""
+        await self.scheduler.shutdown()
+        for task in (self._watching, self._warming):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await self.engine.aclose()
+        await self.pool.aclose()
+        await self.database.aclose()
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Raises EngineUnavailable or WorkerError with the reason when something cannot get ready."""
+        if self._warming is not None:
+            await asyncio.shield(self._warming)
+        await self.engine.wait_ready(timeout_s)
+
+    async def readiness(self) -> Mapping[str, str | None]:
+        """Component -> why it is not ready, or None."""
+        info = self.engine.info
+        return {
+            "engine": None if info.state is EngineState.READY else info.detail or info.state.value,
+            "media_workers": self._why_not_warm(),
+            "store": await self._why_no_store(),
+        }
+
+    def _why_not_warm(self) -> str | None:
+        if self._warming is None or not self._warming.done():
+            return "the OCR networks are being loaded"
+        fault = None if self._warming.cancelled() else self._warming.exception()
+        if fault is not None:
+            return fault.detail if isinstance(fault, PortcullisError) else type(fault).__name__
+        return None if self.pool.pids else "no media worker is alive"
+
+    async def _why_no_store(self) -> str | None:
+        try:
+            await self.database.ping()
+        except PortcullisError as fault:
+            return fault.detail
+        return None
