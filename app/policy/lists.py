@@ -13,7 +13,6 @@
 """
 
 import hashlib
-import re
 from pathlib import Path
 
 from app.domain import KeywordList
@@ -21,22 +20,24 @@ from app.errors import PolicyInvalid, PolicyProblem
 from app.policy.list_header import EXAMPLE, read_header
 from app.policy.list_terms import Complaint, same_term, term_complaints
 from app.policy.list_text import SHOWN_CHARACTERS, Line, Problems, decode
+from app.policy.schema import id_problem
 
 MAX_LIST_BYTES = 16 * 1024 * 1024
 MAX_TERMS = 200_000
 
-_LIST_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_MAX_NAME_CHARACTERS = 64
 
 
 def parse_list(name: str, data: bytes, *, file: str | None = None) -> KeywordList:
     """The list called `name`; `file` is what problems call the file. Raises PolicyInvalid with every problem."""
     problems = Problems(file or f"{name}.txt")
-    if not _LIST_NAME.fullmatch(name):
+    if id_problem(name) or len(name) > _MAX_NAME_CHARACTERS:
         problems.add(
             1,
             1,
             f"“{name[:SHOWN_CHARACTERS]}” cannot name a list",
-            hint="a list is called by its file name: small letters, digits and _, beginning with a letter",
+            hint="a list is called by its file name: small letters, digits and _, beginning with a letter, and none of "
+            "the words that conditions use, such as `in`",
         )
     if len(data) > MAX_LIST_BYTES:
         problems.add(1, 1, f"the file has {len(data)} bytes; at most {MAX_LIST_BYTES} are read")

@@ -46,6 +46,12 @@ def test_a_list_is_read() -> None:
     assert keywords.digest == "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def test_the_documented_file_is_a_list() -> None:
+    document = (Path(__file__).resolve().parents[2] / "docs" / "keywords.md").read_text(encoding="utf-8")
+    example = document.partition("```text\n")[2].partition("```")[0]
+    assert parse_list("contraband", example.encode()).terms == ("fake passport", "假护照")
+
+
 def test_the_scene_is_no_source_unless_named() -> None:
     keywords = parse_list("contraband", (HEADER + "fake passport").encode())
     assert keywords.sources == {TextSource.OCR, TextSource.MODEL_TEXT, TextSource.CAPTION}
@@ -173,7 +179,7 @@ def test_utf16_is_named() -> None:
     assert _messages((HEADER + "abc").encode("utf-16")) == [(1, 1, "the file is UTF-16")]
 
 
-@pytest.mark.parametrize("name", ["Contraband", "my-list", "2nd", "", "a" * 65, "a.b", "../etc", "a\n"])
+@pytest.mark.parametrize("name", ["Contraband", "my-list", "2nd", "", "a" * 65, "a.b", "../etc", "a\n", "in"])
 def test_a_name_that_conditions_could_not_speak_of(name: str) -> None:
     (problem,) = _problems(HEADER + "abc", name=name)
     assert "cannot name a list" in problem.message

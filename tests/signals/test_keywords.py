@@ -49,6 +49,8 @@ def test_found(term: str, text: str) -> None:
         ("cvv", "cvv1"),
         ("微信", "微 信"),
         ("fake passport", "fakepassport"),
+        ("fake", "f a k e, f.a.k.e, f4ke, faaake, f😀ake"),
+        ("假护照", "假護照"),
         ("k", "㎏"),
         ("가", "각"),
     ],
