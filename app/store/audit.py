@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import delete, func
+from sqlalchemy import BigInteger, LargeBinary, cast, delete, func
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -23,6 +23,16 @@ log = structlog.get_logger(__name__)
 _VERIFY_BATCH = 500
 #: Below any number: an entry that somebody slipped in before the first is looked at too.
 _BEFORE_ALL = -(2**63)
+
+# The casts are for SQLite, where a hand that tampers may leave text in any column: it is read as the bytes that it is,
+# and named by `verify`.
+_ENTRY = (
+    col(EntryRow.seq),
+    cast(col(EntryRow.prev), LargeBinary),
+    cast(col(EntryRow.hash), LargeBinary),
+    cast(col(EntryRow.body), LargeBinary),
+)
+_HEAD = (cast(col(HeadRow.seq), BigInteger), cast(col(HeadRow.hash), LargeBinary))
 
 
 class SqlAuditLog:
@@ -62,9 +72,9 @@ class SqlAuditLog:
             return (await session.exec(select(func.count()).select_from(OutboxRow))).one()
 
     async def entries(self, *, after_seq: int = 0, limit: int) -> list[SealedEntry]:
-        query = select(EntryRow).where(EntryRow.seq > after_seq).order_by(col(EntryRow.seq)).limit(limit)
+        query = select(*_ENTRY).where(EntryRow.seq > after_seq).order_by(col(EntryRow.seq)).limit(limit)
         async with self._database.reading() as session:
-            return [_entry(row) for row in (await session.exec(query)).all()]
+            return [SealedEntry(*row) for row in (await session.exec(query)).all()]
 
     async def head(self) -> ChainPoint:
         """Raises AuditBroken when the record of the chain's end is gone."""
@@ -91,21 +101,21 @@ class SqlAuditLog:
 
     async def _head(self) -> ChainPoint | None:
         async with self._database.reading() as session:
-            row = (await session.exec(select(HeadRow))).first()
-        return None if row is None else ChainPoint(row.seq, row.hash)
+            row = (await session.exec(select(*_HEAD))).first()
+        return None if row is None else ChainPoint(*row)
 
 
 async def _locked_head(session: AsyncSession) -> ChainPoint:
     # SQLite has no FOR UPDATE and needs none: its writing transactions begin immediately.
-    row = (await session.exec(select(HeadRow).with_for_update())).first()
+    row = (await session.exec(select(*_HEAD).with_for_update())).first()
     if row is None:
         raise AuditBroken("the head of the audit chain is not there; nothing is sealed until that is cleared up")
-    return ChainPoint(row.seq, row.hash)
+    return ChainPoint(*row)
 
 
 async def _require_end(session: AsyncSession, head: ChainPoint) -> None:
-    last = (await session.exec(select(EntryRow).order_by(col(EntryRow.seq).desc()).limit(1))).first()
-    end = GENESIS if last is None else ChainPoint(last.seq, last.hash)
+    last = (await session.exec(select(*_ENTRY).order_by(col(EntryRow.seq).desc()).limit(1))).first()
+    end = GENESIS if last is None else SealedEntry(*last).point
     if end != head:
         raise AuditBroken(
             f"the audit chain ends at entry {end.seq}, but its head names entry {head.seq}; nothing is sealed until "
@@ -139,7 +149,3 @@ def _event(row: OutboxRow) -> AuditEvent:
         raise AuditBroken(
             f"the waiting event {row.event_id} was damaged; nothing is sealed until that is cleared up"
         ) from error
-
-
-def _entry(row: EntryRow) -> SealedEntry:
-    return SealedEntry(seq=row.seq, prev=bytes(row.prev), hash=bytes(row.hash), body=bytes(row.body))

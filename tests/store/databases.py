@@ -82,7 +82,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
-    database = Database(url)
+    database = Database(url, busy_timeout_s=60)  # patience for a busy machine
     try:
         yield database
     finally:
