@@ -107,8 +107,8 @@ def _add_probe(facts: Facts, name: str, probe: ProbeScore) -> None:
 
 
 def _probe_blame(name: str, probes: Mapping[str, ProbeScore]) -> list[str]:
-    probe = probes[name]
-    if probe.status is Status.OK and not probe.lower_bound:
+    probe = probes.get(name)
+    if probe is None or (probe.status is Status.OK and not probe.lower_bound):
         return []
     status = "incomplete" if probe.status is Status.OK else probe.status.value
     return [f"probes.{name}: {status}" + (f" ({probe.reason})" if probe.reason else "")]

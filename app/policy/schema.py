@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from enum import StrEnum
@@ -128,7 +129,8 @@ def _severity(value: Any) -> Severity:
 def _one_of(words: tuple[str, ...]) -> AfterValidator:
     def check(value: str) -> str:
         if value not in words:
-            raise ValueError(f"must be one of {', '.join(words)}")
+            close = difflib.get_close_matches(value, words, n=1, cutoff=0.6)
+            raise ValueError(f"did you mean `{close[0]}`?" if close else f"must be one of {', '.join(words)}")
         return value
 
     return AfterValidator(check)

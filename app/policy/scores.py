@@ -10,16 +10,17 @@ from app.policy.schema import Score
 
 @dataclass(frozen=True, slots=True)
 class CategoryScore:
-    """`value` is None when no part is known; `lower_bound` says that some part is missing or only a bound itself.
-    Every way of scoring rises with its parts, so that a missing part counts as 0."""
+    """`value` is None when no part is known, or when no rule uses the score and its probes were not all asked.
+    `lower_bound` says that some part is missing or only a bound itself: every way of scoring rises with its parts, so
+    that a missing part counts as 0."""
 
     value: float | None
     lower_bound: bool
 
 
 def score_category(score: Score, probes: Mapping[str, ProbeScore]) -> CategoryScore:
-    parts = [probes[probe_of(name)] for name in score.parts]
-    if all(part.p is None for part in parts):
+    parts = [probe for name in score.parts if (probe := probes.get(probe_of(name))) is not None]
+    if len(parts) < len(score.parts) or all(part.p is None for part in parts):
         return CategoryScore(None, lower_bound=False)
     values = [part.p or 0.0 for part in parts]
     return CategoryScore(

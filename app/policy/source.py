@@ -12,6 +12,8 @@ Path = tuple[str | int, ...]
 #: What PyYAML counts as the end of a line.
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _HEX_ESCAPES = {"x": 2, "u": 4, "U": 8}
+#: Escapes in double quotes that stand for a blank, or for nothing at the end of a line.
+_BLANK_ESCAPES = frozenset("ntrvfNLP_ \t\n\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,16 @@ def _non_blank(text: str, span: Span) -> list[int]:
 def _inside_quotes(text: str, span: Span) -> list[int]:
     marks, at = [], span.start + 1
     while at < span.end - 1:
-        width = 1
-        if span.style == "'" and text[at] == "'":
-            width = 2
-        elif span.style == '"' and text[at] == "\\":
-            width = 2 + _HEX_ESCAPES.get(text[at + 1], 0)
-        if not (width == 1 and text[at].isspace()) and text[at : at + 2] not in ("\\n", "\\t", "\\r", "\\ "):
+        pair = text[at : at + 2]
+        if span.style == "'" and pair == "''":
             marks.append(at)
-        at += width
+            at += 2
+        elif span.style == '"' and pair[0] == "\\":
+            if pair[1] not in _BLANK_ESCAPES:
+                marks.append(at)
+            at += 2 + _HEX_ESCAPES.get(pair[1], 0)
+        else:
+            if not pair[0].isspace():
+                marks.append(at)
+            at += 1
     return marks

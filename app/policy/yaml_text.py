@@ -50,7 +50,8 @@ class _StrictLoader(yaml.SafeLoader):
             self.refused.append((event.start_mark.index, "anchors (`&name`) are not allowed: write the value out"))
             event.anchor = None
         if event.tag is not None:
-            self.refused.append((event.start_mark.index, f"tags (`{event.tag}`) are not allowed"))
+            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+            self.refused.append((event.start_mark.index, f"tags (`{tag}`) are not allowed"))
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise yaml.MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=event.start_mark)
@@ -150,11 +151,19 @@ def read_yaml(data: bytes, file: str) -> tuple[Any, Source, list[PolicyProblem]]
 def _unreadable(source: Source, error: yaml.MarkedYAMLError) -> PolicyProblem:
     mark = error.problem_mark or error.context_mark
     message = error.problem or error.context or "cannot be read as YAML"
+    opened = f" in line {error.context_mark.line + 1}" if error.context_mark else ""
     hint = None
     if "mapping values are not allowed" in message:
         message, hint = "a `:` where no key can stand", "put a text that contains `: ` in quotes"
     elif "'\\t'" in message:
         message, hint = "a tab where YAML wants spaces", "indent with spaces"
-    elif "expected <block end>" in message or "did not find expected" in message:
-        hint = "check the indentation, and that quotes and brackets are closed"
+    elif "expected <block end>" in message:
+        message, hint = "this does not fit what stands above", "check the indentation"
+    elif error.context in ("while parsing a flow mapping", "while parsing a flow sequence"):
+        message = f"the bracket opened{opened} is not closed before this"
+        hint = "put a text with brackets, commas or `?` in quotes"
+    elif error.context == "while scanning a quoted scalar":
+        message = f"the quote opened{opened} is not closed"
+    elif "another document" in message:
+        message = "a policy is one document: `---` cannot stand here"
     return source.problem_at(mark.index if mark else 0, message, hint=hint)

@@ -74,7 +74,7 @@ def leaves() -> st.SearchStrategy[str]:
     )
 
 
-BOUNDS = st.FIXED_dictionaries(
+BOUNDS = st.fixed_dictionaries(
     {},
     optional={
         "keywords.x.count": st.integers(0, 3),
