@@ -37,11 +37,19 @@ def build_key(package: Locked, variables: Mapping[str, str], python_tag: str) ->
         "hashes": sorted(package.hashes),
         "python": python_tag,
         "machine": platform.machine(),
-        "libc": platform.libc_ver(),
+        "libc": _libc(),
         "variables": {name: variables.get(name, "") for name in BUILD_VARIABLES},
         "cpu": cpu_extensions() if _native(variables) else "any",
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _libc() -> str:
+    """Of the running system; `platform.libc_ver` tells what the interpreter was linked against."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except ValueError:
+        return ""
 
 
 def _native(variables: Mapping[str, str]) -> bool:

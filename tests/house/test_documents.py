@@ -13,9 +13,12 @@ from tests.house.tree import ROOT, documents, project_files
 
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 _MAKE = re.compile(r"(?<![\w./-])make ([a-z][a-z-]*)")
-_PORTCULLIS = re.compile(r"(?:^|[\s`/;&|])portcullis ((?:[a-z][a-z-]*[ \t]*)+)", re.MULTILINE)
+_PORTCULLIS = re.compile(r"(?:^|[\s`/;&|])portcullis ((?:[a-z][a-z-]*\b[ \t]*)+)", re.MULTILINE)
+#: Here the first "portcullis" is the service's name.
+_COMPOSE_SERVICE = re.compile(r"docker compose (?:exec|run --rm) portcullis ")
 _PATH = re.compile(r"(?<![\w:/.$~{-])(?:app|docs|models|requirements|rules|scripts|tests|benchmarks|\.ci)/[\w./-]*")
 _VARIABLE = re.compile(r"PORTCULLIS_[A-Z_]+")
+_INSTALL = re.compile(r"apt-get install ([^`\n]*build-essential[^`\n]*)")
 _LINK = re.compile(r"\]\(([^)#\s]+)")
 
 #: Variables that only Compose reads.
@@ -44,8 +47,8 @@ class TestDocument:
         assert set(_MAKE.findall(code(document))) <= make_targets()
 
     def test_every_portcullis_command_exists(self, document: Path) -> None:
-        unknown = [words for words in _PORTCULLIS.findall(code(document)) if not _is_command(words.split())]
-        assert unknown == []
+        commands = _PORTCULLIS.findall(_COMPOSE_SERVICE.sub("", code(document)))
+        assert [words for words in commands if not _is_command(words.split())] == []
 
     def test_every_path_exists(self, document: Path) -> None:
         named = {path.rstrip("./") for path in _PATH.findall(code(document))}
@@ -58,6 +61,10 @@ class TestDocument:
         assert set(_VARIABLE.findall(document.read_text(encoding="utf-8"))) <= settings | _COMPOSE_VARIABLES | {
             "PORTCULLIS_"  # PORTCULLIS_* as a family
         }
+
+    def test_what_to_install_is_all_that_is_needed(self, document: Path) -> None:
+        for line in _INSTALL.findall(document.read_text(encoding="utf-8")):
+            assert {"build-essential", "cmake", "python3-venv", "python3-dev"} <= set(line.split())
 
     def test_every_local_link_leads_somewhere(self, document: Path) -> None:
         links = [link for link in _LINK.findall(document.read_text(encoding="utf-8")) if "://" not in link]
