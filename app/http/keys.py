@@ -30,23 +30,26 @@ def admin_key(path: Path) -> str:
 
 
 def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(f"{_PREFIX}{secrets.token_urlsafe(_KEY_BYTES)}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(draft)
         try:
             # A link appears whole or not at all, so no other process ever reads half a key.
             os.link(draft, path)
         except FileExistsError:
             return
+        finally:
+            draft.unlink()
     except OSError as error:
         raise ConfigurationError(f"the admin key {path} could not be written: {error.strerror}") from error
-    finally:
-        draft.unlink(missing_ok=True)
+
+
+def _write(draft: Path) -> None:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(f"{_PREFIX}{secrets.token_urlsafe(_KEY_BYTES)}\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _load(path: Path) -> str:

@@ -1,6 +1,6 @@
 """`POST /v1/moderate`: an upload in, a decision out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from litestar import post
 from litestar.di import NamedDependency
@@ -58,7 +58,8 @@ def _request_body() -> RequestBody:
 class _ModerateOperation(Operation):
     """Says what the body is: the handler reads it itself, so Litestar cannot see that."""
 
-    request_body: RequestBody | Reference | None = field(default_factory=_request_body)
+    def __post_init__(self) -> None:
+        self.request_body = _request_body()
 
 
 @post(

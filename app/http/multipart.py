@@ -30,9 +30,10 @@ async def read_parts(
     parts: dict[str, bytes] = {}
     part: _Part | None = None
     try:
-        with PushMultipartParser(boundary, max_segment_count=_MAX_PARTS, strict=True) as parser:
+        # Leaving the parser's context fails unless the last boundary was seen.
+        with PushMultipartParser(boundary, max_segment_count=_MAX_PARTS) as parser:
             async for chunk in stream:
-                if parser.closed or not chunk:
+                if not chunk:
                     continue
                 for event in parser.parse(chunk):
                     if isinstance(event, MultipartSegment):
@@ -42,8 +43,6 @@ async def read_parts(
                     elif part is not None:
                         parts[part.name] = bytes(part.data)
                         part = None
-            if not parser.closed:
-                raise MalformedRequest("the multipart body ends too early")
     except MultipartError as error:
         raise MalformedRequest("the multipart body is not well formed") from error
     return parts

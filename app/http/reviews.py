@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from litestar import Controller, get, post
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain import CaseState, Outcome, ReviewCase
@@ -48,11 +48,11 @@ class ReviewController(Controller):
     async def page(
         self,
         desk: GivenDesk,
-        state: FromQuery[CaseState | None] = None,
+        case_state: Annotated[CaseState | None, QueryParameter(name="state")] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
         cursor: Annotated[str | None, QueryParameter(max_length=500)] = None,
     ) -> CasePage:
-        cases, next_cursor = await desk.page(state=state, limit=limit, cursor=cursor)
+        cases, next_cursor = await desk.page(state=case_state, limit=limit, cursor=cursor)
         return CasePage(cases=cases, next_cursor=next_cursor)
 
     @get("/{case_id:str}", operation_id="get_case", summary="One case", responses=problems(401, 403, 404))

@@ -60,17 +60,17 @@ class ReviewPages(Controller):
         decisions: GivenDecisions,
         principal: GivenPrincipal,
         chrome: GivenChrome,
-        state: FromQuery[CaseState] = CaseState.OPEN,
+        case_state: Annotated[CaseState, QueryParameter(name="state")] = CaseState.OPEN,
         cursor: Annotated[str | None, QueryParameter(max_length=500)] = None,
         notice: FromQuery[str] = "",
     ) -> Response[str]:
-        cases, next_cursor = await desk.page(state=state, limit=_PAGE, cursor=cursor)
+        cases, next_cursor = await desk.page(state=case_state, limit=_PAGE, cursor=cursor)
         claimed, _ = await desk.page(state=CaseState.CLAIMED, limit=_HELD)
         mine = [case for case in claimed if case.claimed_by == principal.key_id]
         return render(
             "queue.html",
             chrome,
-            state=state,
+            state=case_state,
             counts=await desk.counts(),
             mine=[await _row(case, decisions) for case in mine],
             rows=[await _row(case, decisions) for case in cases],

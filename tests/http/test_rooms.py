@@ -1,0 +1,188 @@
+"""The queue, the policy, the log and operations over HTTP: each a thin way into its room."""
+
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.domain import EngineState
+from tests.http.rig import CONTRABAND, POLICY, Rig
+
+
+async def uncertain(rig: Rig) -> str:
+    rig.p["violence"] = 0.7
+    decision = await rig.decide()
+    assert decision["outcome"] == "review"
+    return str(decision["case_id"])
+
+
+async def post(client: httpx.AsyncClient, path: str, body: Any = None) -> tuple[int, Any]:
+    answer = await client.post(path, json=body)
+    return answer.status_code, answer.json()
+
+
+async def test_a_case_from_claim_to_verdict(rig: Rig) -> None:
+    case_id = await uncertain(rig)
+    async with rig.client("review") as client:
+        listed = (await client.get("/v1/reviews", params={"state": "open"})).json()
+        assert [case["id"] for case in listed["cases"]] == [case_id]
+        _, claimed = await post(client, "/v1/reviews/claim", {})
+        assert (claimed["case"]["id"], claimed["case"]["claimed_by"]) == (case_id, "key-review")
+        status, renewed = await post(client, f"/v1/reviews/{case_id}/renew")
+        assert (status, renewed["case"]["state"]) == (200, "claimed")
+        verdict = {"outcome": "reject", "note": "a fight"}
+        status, decided = await post(client, f"/v1/reviews/{case_id}/verdict", verdict)
+        assert (status, decided["case"]["verdict"]["outcome"], decided["case"]["state"]) == (200, "reject", "decided")
+        assert (await client.get(f"/v1/reviews/{case_id}")).json() == decided
+        assert (await client.get("/v1/reviews", params={"state": "open"})).json() == {"cases": [], "next_cursor": None}
+    kinds = [event["kind"] for event in await rig.events()]
+    assert kinds == ["decision.made", "case.claimed", "case.decided"]
+
+
+async def test_an_empty_queue_gives_no_case(rig: Rig) -> None:
+    async with rig.client("review") as client:
+        assert await post(client, "/v1/reviews/claim", {}) == (200, {"case": None})
+
+
+async def test_two_reviewers_never_hold_one_case(rig: Rig) -> None:
+    case_id = await uncertain(rig)
+    async with rig.client("review") as first, rig.client("review-2") as second:
+        assert (await post(first, "/v1/reviews/claim", {"case_id": case_id}))[0] == 200
+        status, problem = await post(second, "/v1/reviews/claim", {"case_id": case_id})
+        assert (status, problem["code"]) == (409, "case_not_claimable")
+        for action, body in (("renew", None), ("release", None), ("verdict", {"outcome": "pass"})):
+            status, problem = await post(second, f"/v1/reviews/{case_id}/{action}", body)
+            assert (status, problem["code"]) == (409, "lease_lost")
+        assert (await post(first, f"/v1/reviews/{case_id}/release"))[0] == 200
+        assert (await post(second, "/v1/reviews/claim", {}))[1]["case"]["id"] == case_id
+
+
+async def test_a_second_verdict_is_a_conflict(rig: Rig) -> None:
+    case_id = await uncertain(rig)
+    async with rig.client("review") as client:
+        await post(client, "/v1/reviews/claim", {})
+        await post(client, f"/v1/reviews/{case_id}/verdict", {"outcome": "pass"})
+        assert (await post(client, f"/v1/reviews/{case_id}/verdict", {"outcome": "pass"}))[0] == 200
+        status, problem = await post(client, f"/v1/reviews/{case_id}/verdict", {"outcome": "reject"})
+        assert (status, problem["code"]) == (409, "case_conflict")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/reviews/claim", {"case": "x"}),
+        ("/v1/reviews/claim", {"case_id": 5}),
+        ("/v1/reviews/claim", []),
+        ("/v1/reviews/case_x/verdict", {"outcome": "review"}),
+        ("/v1/reviews/case_x/verdict", {}),
+        ("/v1/reviews/case_x/verdict", {"outcome": "pass", "note": "x" * 2001}),
+        ("/v1/reviews/case_x/verdict", {"outcome": "pass", "note": "a\x00b"}),
+        ("/v1/reviews/case_x/verdict", {"outcome": "pass", "why": "x"}),
+    ],
+)
+async def test_a_bad_review_request_is_a_400(rig: Rig, path: str, body: Any) -> None:
+    async with rig.client("review") as client:
+        status, problem = await post(client, path, body)
+        assert (status, problem["code"]) == (400, "malformed_request"), problem
+        broken = await client.post(path, content=b"{", headers={"content-type": "application/json"})
+        assert (broken.status_code, broken.json()["code"]) == (400, "malformed_request")
+
+
+async def test_the_policy_is_given_as_it_was_written(rig: Rig) -> None:
+    async with rig.client("policy") as client:
+        answer = await client.get("/v1/policy")
+        again = await client.get("/v1/policy", headers={"if-none-match": answer.headers["etag"]})
+        other = await client.get("/v1/policy", headers={"if-none-match": '"sha256:else"'})
+    assert answer.text == POLICY
+    assert answer.headers["content-type"].startswith("application/yaml")
+    assert answer.headers["etag"] == f'"{rig.ruleset.current.policy_digest}"'
+    assert answer.headers["portcullis-ruleset"] == rig.ruleset.current.digest
+    assert (again.status_code, again.content) == (304, b"")
+    assert other.status_code == 200
+
+
+async def test_a_policy_is_checked_with_the_lists_of_the_moment(rig: Rig) -> None:
+    broken = POLICY.replace("scores.violence >= thresholds.reject", "scores.violance >= thresholds.reject")
+    async with rig.client("policy") as client:
+        good = await client.post("/v1/policy/check", content=POLICY, headers={"content-type": "application/yaml"})
+        bad = await client.post("/v1/policy/check", content=broken)
+    assert good.json() == {"ok": True, "problems": []}
+    assert (bad.status_code, bad.json()["ok"]) == (200, False)
+    problem = bad.json()["problems"][0]
+    assert POLICY.splitlines()[problem["line"] - 1].strip() == "when: scores.violence >= thresholds.reject"
+    assert "violance" in problem["message"]
+    assert rig.ruleset.current.source == POLICY
+
+
+async def test_a_policy_check_takes_yaml_alone(rig: Rig) -> None:
+    async with rig.client("policy") as client:
+        assert (await client.post("/v1/policy/check", json={})).status_code == 415
+        latin = await client.post("/v1/policy/check", content=b"a: \xff")
+        huge = await client.post("/v1/policy/check", content=b"#" * (3 << 20))
+        empty = await client.post("/v1/policy/check")
+    assert (latin.status_code, huge.status_code) == (400, 413)
+    assert empty.json()["ok"] is False
+
+
+async def test_the_log_can_be_read_and_checked(rig: Rig) -> None:
+    for _ in range(3):
+        await rig.decide()
+    events = await rig.events()
+    assert [event["kind"] for event in events] == ["decision.made"] * 3
+    async with rig.client("audit") as client:
+        first = (await client.get("/v1/audit", params={"limit": 2})).json()
+        rest = (await client.get("/v1/audit", params={"after": first["next_after"]})).json()
+        report = (await client.get("/v1/audit/verify")).json()
+    assert [entry["seq"] for entry in first["entries"] + rest["entries"]] == [1, 2, 3]
+    assert rest["next_after"] is None
+    assert rest["entries"][0]["prev"] == first["entries"][1]["hash"]
+    assert (report["sound"], report["checked"], report["problem"]) == (True, 3, None)
+    assert report["hash"] == rest["entries"][0]["hash"]
+
+
+async def test_alive_and_ready(rig: Rig) -> None:
+    async with rig.client(None) as client:
+        assert (await client.get("/healthz")).json() == {"status": "ok"}
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+        rig.not_ready.update(engine="model file /srv/secret.gguf is missing", store="no connection")
+        answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["components"] == {"engine": "not_ready", "store": "not_ready", "policy": "ready"}
+    assert "engine, store" in answer.json()["detail"]
+    assert "secret" not in answer.text
+    assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_status_says_why(rig: Rig) -> None:
+    rig.not_ready["engine"] = "loading the model"
+    rig.engine_is(demonstration=True, state=EngineState.STARTING, detail="loading the model", restarts=2)
+    rig.policy_path.write_text(POLICY.replace("then: reject", "then: pass"))
+    assert await rig.ruleset.reload() is False
+    async with rig.client("policy") as client:
+        status = (await client.get("/v1/status")).json()
+    assert (status["version"], status["demo"], status["ready"]) == ("1.2.3", True, False)
+    assert status["components"]["engine"] == "loading the model"
+    assert (status["engine"]["state"], status["engine"]["restarts"]) == ("starting", 2)
+    assert status["ruleset"]["digest"] == rig.ruleset.current.digest
+    assert status["ruleset"]["problems"][0]["line"] > 1
+    assert status["ruleset"]["failed_at"]
+
+
+async def test_metrics_group_requests_by_route(rig: Rig) -> None:
+    async with rig.client() as client:
+        for path in ("/v1/decisions/dec_a", "/v1/decisions/dec_b", "/no/such/page", "/v1/decisions/dec_a/image"):
+            await client.get(path)
+        text = (await client.get("/metrics")).text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    routes = {sample.labels["route"] for sample in families["portcullis_http_requests"].samples}
+    assert {"/v1/decisions/{decision_id}", "/v1/decisions/{decision_id}/image", "unmatched"} <= routes
+    assert not any("dec_" in route or "no/such" in route for route in routes)
+    assert "portcullis_decisions" in families
+
+
+async def test_the_lists_digest_is_in_the_pins(rig: Rig) -> None:
+    assert CONTRABAND
+    assert set((await rig.decide())["pins"]["lists"]) == {"contraband"}
