@@ -4,14 +4,20 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import structlog
+
+from app.audit.ports import AuditLog
 from app.domain import EngineState
 from app.engine.local import LocalEngine
 from app.errors import PortcullisError
 from app.jobs.scheduler import Scheduler
+from app.jobs.sealing import seal_audit
 from app.media_pool import MediaPool
 from app.moderation.pipeline import Moderator
 from app.policy.live import LiveRuleset
 from app.store.session import Database
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -22,6 +28,7 @@ class Service:
     ruleset: LiveRuleset
     scheduler: Scheduler
     moderator: Moderator
+    audit_log: AuditLog
     _warming: asyncio.Task[None] | None = field(default=None, init=False)
     _watching: asyncio.Task[None] | None = field(default=None, init=False)
 
@@ -50,7 +57,14 @@ class Service:
                 await asyncio.gather(task, return_exceptions=True)
         await self.engine.aclose()
         await self.pool.aclose()
+        await self._seal_the_rest()
         await self.database.aclose()
+
+    async def _seal_the_rest(self) -> None:
+        try:
+            await seal_audit(self.audit_log)
+        except PortcullisError as fault:  # it waits in the outbox, and the next start seals it
+            log.warning("audit entries are left to seal", action="seal_postponed", code=fault.code)
 
     async def wait_ready(self, timeout_s: float) -> None:
         """Raises EngineUnavailable or WorkerError with the reason when something cannot get ready."""

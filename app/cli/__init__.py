@@ -14,6 +14,7 @@ cli = typer.Typer(
     name="portcullis",
     help="Self-hosted content moderation: one resident vision-language model and a rules engine.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli.settings import load_settings
+from app.engine import download
 from app.engine.catalogue import entry_paths, load_catalogue, require_files
-from app.engine.pull import pull as pull_files
 
 commands = typer.Typer(help="The models that can be resident.", no_args_is_help=True)
 
@@ -39,5 +39,6 @@ def path(model_id: ModelId) -> None:
 def pull(model_id: ModelId) -> None:
     """Download a model's files, resuming what was interrupted and checking digests where they are known."""
     settings = load_settings()
-    for file in pull_files(load_catalogue(settings.catalogue).entry(model_id), settings.models_dir):
-        typer.echo(file)
+    for file in download.pull(load_catalogue(settings.catalogue).entry(model_id), settings.models_dir):
+        checked = "as the catalogue names it" if file.verified else "the catalogue knows no digest to compare it with"
+        typer.echo(f"{file.path}\n  {file.digest} ({checked})")

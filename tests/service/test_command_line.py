@@ -1,0 +1,99 @@
+"""`portcullis …` as people and scripts use it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.service.conftest import REPOSITORY, SAMPLES
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "PORTCULLIS_DATA_DIR": str(tmp_path / "var"),
+            "PORTCULLIS_MEDIA_WORKERS": "1",
+            "COLUMNS": "200",
+            **settings,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "app.cli", *arguments],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+    return command
+
+
+def test_moderate_tells_outcomes_totals_and_pass_rate(run) -> None:
+    done = run("moderate", str(SAMPLES))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "2 files: 1 passed, 1 rejected, 0 in review, 0 errors; pass rate 50.0%" in done.stdout
+    assert "contraband: fake passport" in done.stdout
+    assert "not a moderator" in done.stdout
+    verified = run("audit", "verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert verified.stdout.startswith("intact: 3 entries")  # an activation and two decisions
+
+
+def test_moderate_as_json_is_one_object_a_line(run) -> None:
+    done = run("moderate", "--json", str(SAMPLES / "bakery.png"), str(REPOSITORY / "README.md"))
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = {Path(line["path"]).name: line for line in map(json.loads, done.stdout.splitlines())}
+    assert lines["bakery.png"]["decision"]["outcome"] == "pass"
+    assert lines["README.md"]["error"]["code"] == "not_a_picture"
+
+
+def test_all_passed_is_exit_code_0(run) -> None:
+    assert run("moderate", str(SAMPLES / "bakery.png")).returncode == 0
+
+
+def test_a_path_that_is_not_there_is_one_sentence(run) -> None:
+    done = run("moderate", "no/such/picture.png")
+    assert done.returncode == 2
+    assert "no such file or folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_policy_check_names_every_problem_with_line_and_column(run, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text((REPOSITORY / "policies.yaml").read_text().replace("scores.weapons >=", "scores.weapon >="))
+    done = run("policy", "check", str(bad))
+    assert done.returncode == 1
+    assert "bad.yaml:" in done.stdout
+    assert "scores.weapons" in done.stdout  # the hint
+    assert run("policy", "check").returncode == 0
+
+
+def test_the_demonstration_model_does_not_serve_the_world(run) -> None:
+    done = run("serve", "--host", "0.0.0.0", "--port", "0")  # noqa: S104 - refused before it binds
+    assert done.returncode == 2
+    assert "PORTCULLIS_ALLOW_DEMO_MODEL" in done.stderr
+
+
+def test_a_wrong_setting_is_named(run) -> None:
+    done = run("serve", PORTCULLIS_PORT="eighty")
+    assert done.returncode == 2
+    assert "PORTCULLIS_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_is_not_here_says_which_files_go_where(run) -> None:
+    done = run("models", "path", "youtu-vl-4b")
+    assert done.returncode == 2
+    assert "models/youtu-vl-4b/" in done.stderr
+    assert "portcullis models pull youtu-vl-4b" in done.stderr
+
+
+def test_models_list_and_path(run) -> None:
+    assert "youtu-vl-4b" in run("models", "list").stdout
+    assert all(Path(line).is_file() for line in run("models", "path", "demo").stdout.split())
