@@ -86,7 +86,7 @@ def set_up(profile: str) -> None:
     stamp, python_tag = read_stamp(), _python_tag()
     if python_tag is None:
         # clear=True: what a broken environment still holds was installed for another interpreter.
-        venv.create(VENV, clear=True, with_pip=True)
+        venv.create(VENV, clear=True, symlinks=True, with_pip=True)
         stamp = {}
         python_tag = _python_tag()
         if python_tag is None:

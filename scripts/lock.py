@@ -47,7 +47,7 @@ def _uv() -> Iterator[Path]:
         yield Path(found)
         return
     with tempfile.TemporaryDirectory() as directory:
-        venv.create(directory, with_pip=True)
+        venv.create(directory, symlinks=True, with_pip=True)
         pip = [str(Path(directory) / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
         environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
         subprocess.run([*pip, "--requirement", str(REQUIREMENTS / "tools.lock")], check=True, env=environment)  # noqa: S603

@@ -83,7 +83,8 @@ def built_wheel(package: Locked, key: str, python: Path, log: Path, environment:
             " once; the wheel is kept for next time."
         )
     home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix=".building-") as work:
+    # An interrupted compiler may still be writing while its folder is removed.
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix=".building-", ignore_cleanup_errors=True) as work:
         requirement = Path(work) / "requirement.txt"
         requirement.write_text(package.text + "\n", encoding="utf-8")
         made = Path(work) / "wheel"
