@@ -150,8 +150,9 @@ def _python_tag() -> str | None:
 def _install(profile: str, plan: Plan, stamp: Mapping[str, object]) -> None:
     recorded, before = stamp.get("wheels"), stamp.get("variables")
     wheels = dict(recorded) if isinstance(recorded, dict) else {}
-    # Until all is done the environment is nobody's, but what was chosen and compiled for it stays known.
-    _write_stamp({}, wheels, before if isinstance(before, dict) else {})
+    variables = dict(before) if isinstance(before, dict) else {}
+    # Until all is done nothing is current, but what was chosen and compiled stays known.
+    _write_stamp({}, wheels, variables)
     environment = _pip_environment(plan.variables)
     packages = read_lock(REQUIREMENTS / f"{profile}.lock")
     _pip_install("Installing build tools", "build", read_lock(REQUIREMENTS / "build.lock"), environment)
@@ -159,20 +160,19 @@ def _install(profile: str, plan: Plan, stamp: Mapping[str, object]) -> None:
     _pip_install(f"Installing {len(ready_made)} packages", profile, ready_made, environment)
 
     for package in packages:
-        if package.name in SOURCE_BUILT and wheels.get(package.name) != plan.wheels[package.name]:
+        key = plan.wheels.get(package.name)
+        if key is not None and wheels.get(package.name) != key:
+            wheel = built_wheel(package, key, PYTHON, LOGS / f"{package.name}.log", environment)
+            # Forgotten first: an interrupted exchange leaves neither the old one nor the new one whole.
             wheels.pop(package.name, None)
-            _install_built(package, plan.wheels[package.name], environment)
-            wheels[package.name] = plan.wheels[package.name]
+            _write_stamp({}, wheels, variables)
+            command = [*_pip("install"), "--no-index", "--no-deps", "--force-reinstall", wheel]
+            run_logged(f"Installing {package.name}", command, LOGS / f"{package.name}-install.log", environment)
+            wheels[package.name] = key
 
     command = [*_pip("install"), "--no-index", "--no-deps", "--no-build-isolation", "--editable", ROOT]
     run_logged("Installing portcullis itself", command, LOGS / "portcullis.log", environment)
     _write_stamp({name: plan.digests[name] for name in {profile, "runtime"}}, wheels, plan.variables)
-
-
-def _install_built(package: Locked, key: str, environment: Mapping[str, str]) -> None:
-    wheel = built_wheel(package, key, PYTHON, LOGS / f"{package.name}.log", environment)
-    command = [*_pip("install"), "--no-index", "--no-deps", "--force-reinstall", wheel]
-    run_logged(f"Installing {package.name}", command, LOGS / f"{package.name}-install.log", environment)
 
 
 def _write_stamp(digests: Mapping[str, str], wheels: Mapping[str, str], variables: Mapping[str, str]) -> None:
