@@ -12,6 +12,7 @@ from PIL import Image as Pil
 from app.domain import Frame, Image, ImageFacts
 from app.errors import DecodeFailed, PictureTooLarge, PictureTooSmall, TruncatedPicture, UploadError
 from app.intake.derived import pdq, preview
+from app.intake.length import check_length
 from app.intake.limits import IntakeLimits
 from app.intake.pixels import Orientation, backdrops, scaled, to_8_bit, to_picture, working_size
 from app.intake.sampling import sample_frames
@@ -48,6 +49,7 @@ class _Source:
 
 def decode_picture(data: bytes, picture_format: PictureFormat, sha256: str, seed: bytes, limits: IntakeLimits) -> Image:
     """Raises only UploadError subclasses. `seed` decides which frames of an animation are sampled."""
+    check_length(data, picture_format)
     Pil.MAX_IMAGE_PIXELS = limits.max_frame_pixels
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     try:
@@ -95,7 +97,9 @@ def _read_frame(
     image.load()
     if orientation.swaps_sides:
         width, height = height, width
-    return _Source(index, width, height, orientation.apply(scaled(to_8_bit(image), size)))
+    looked_at = orientation.apply(scaled(to_8_bit(image), size))
+    # The next seek changes the image in place.
+    return _Source(index, width, height, looked_at.copy() if looked_at is image else looked_at)
 
 
 def _sampled(
