@@ -37,6 +37,7 @@ for (const figure of document.querySelectorAll("[data-guarded]")) {
     status.textContent = "Fetching the original…";
     try {
       const answer = await fetch(figure.dataset.source, { credentials: "same-origin", cache: "no-store" });
+      if (answer.status === 404) throw new Error("There is no original: the picture is no longer kept.");
       if (!answer.ok) {
         const problem = await answer.json().catch(() => ({}));
         throw new Error(problem.detail || `The original could not be fetched (${answer.status}).`);
