@@ -1,0 +1,190 @@
+"""Retention on a real database and real files; only time is set by hand."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.audit.chain import event_of
+from app.domain import Outcome
+from app.errors import NotFound, StoreUnavailable
+from app.jobs.retention import IN_FLIGHT, Retention
+from app.review.case import claim, decide
+from app.settings import Settings
+from app.store import Database, LocalEvidenceStore, SqlAuditLog, SqlCaseStore, SqlDecisionStore, SqlRetention
+from tests.jobs.conftest import Clock
+from tests.store import samples
+
+_KEEP = timedelta(hours=24)
+
+
+class World:
+    def __init__(self, database: Database, root: Path, clock: Clock, keep: timedelta = _KEEP) -> None:
+        self.clock = clock
+        self.root = root
+        self.decisions = SqlDecisionStore(database)
+        self.cases = SqlCaseStore(database)
+        self.log = SqlAuditLog(database)
+        self.files = LocalEvidenceStore(root)
+        self.records = SqlRetention(database)
+        self.retention = Retention(self.records, self.files, keep_passed=keep, clock=clock)
+
+    async def put(self, data: bytes) -> str:
+        """As if at the clock's time."""
+        image = samples.image(data)
+        await self.files.put(image, data)
+        for path in self.root.rglob(f"{image.facts.sha256}.*"):
+            os.utime(path, (self.clock.now.timestamp(),) * 2)
+        return image.facts.sha256
+
+    async def uploaded(self, data: bytes, outcome: Outcome = Outcome.PASS) -> str:
+        sha256 = await self.put(data)
+        await self.decided(data, outcome)
+        return sha256
+
+    async def decided(self, data: bytes, outcome: Outcome = Outcome.PASS) -> None:
+        record = samples.record(outcome=outcome, at=self.clock.now, picture=samples.facts(data))
+        case = samples.case_of(record.decision) if outcome is Outcome.REVIEW else None
+        await self.decisions.record(record, [], case)
+
+    async def has(self, sha256: str) -> bool:
+        try:
+            await self.files.get(sha256)
+        except NotFound:
+            return False
+        return True
+
+    async def audited(self) -> list[tuple[str, str, object]]:
+        await self.log.seal(limit=100)
+        events = [event_of(entry) for entry in await self.log.entries(limit=100)]
+        return [(event.kind, event.subject, event.body["reason"]) for event in events]
+
+
+@pytest.fixture
+def world(database: Database, tmp_path: Path, clock: Clock) -> World:
+    return World(database, tmp_path / "evidence", clock)
+
+
+async def test_passed_pictures_go_after_their_time_and_it_is_audited(world: World) -> None:
+    passed = await world.uploaded(b"passed")
+    rejected = await world.uploaded(b"rejected", Outcome.REJECT)
+    in_review = await world.uploaded(b"in review", Outcome.REVIEW)
+
+    world.clock.forward(_KEEP)
+    assert await world.retention.remove_passed() == 0
+    world.clock.forward(timedelta(seconds=1))
+    assert await world.retention.remove_passed() == 1
+    assert await world.retention.remove_passed() == 0
+
+    assert [await world.has(picture) for picture in (passed, rejected, in_review)] == [False, True, True]
+    assert await world.audited() == [("evidence.deleted", passed, "passed")]
+
+
+async def test_a_picture_that_somebody_else_s_open_decision_is_about_stays(world: World) -> None:
+    picture = await world.uploaded(b"shared")
+    await world.uploaded(b"shared", Outcome.REVIEW)
+    world.clock.forward(_KEEP * 2)
+
+    assert await world.retention.remove_passed() == 0
+    assert await world.has(picture)
+
+
+async def test_a_reviewer_s_pass_starts_the_time(world: World) -> None:
+    picture = await world.uploaded(b"in review", Outcome.REVIEW)
+    (case,), _ = await world.cases.page(limit=1)
+    world.clock.forward(_KEEP * 2)
+    verdict = decide(claim(case, "ada", at=world.clock.now, lease_s=9), "ada", Outcome.PASS, None, at=world.clock.now)
+    await world.cases.save(verdict, expected_version=0, events=[])
+
+    world.clock.forward(_KEEP)
+    assert await world.retention.remove_passed() == 0
+    world.clock.forward(timedelta(seconds=1))
+    assert await world.retention.remove_passed() == 1
+    assert not await world.has(picture)
+
+
+async def test_a_picture_on_its_way_to_a_new_decision_stays(world: World) -> None:
+    """The new upload's picture is put, its decision not yet made; the old decision's time is over."""
+    picture = await world.uploaded(b"again")
+    world.clock.forward(_KEEP * 2)
+    await world.put(b"again")
+    world.clock.forward(timedelta(seconds=30))
+
+    assert await world.retention.remove_passed() == 0
+    await world.decided(b"again", Outcome.REVIEW)
+    assert await world.has(picture)
+
+    assert await world.retention.remove_passed() == 0
+    assert await world.audited() == []
+
+
+async def test_keeping_for_no_time_still_waits_for_uploads_on_their_way(
+    database: Database, tmp_path: Path, clock: Clock
+) -> None:
+    world = World(database, tmp_path / "evidence", clock, keep=timedelta(0))
+    picture = await world.uploaded(b"passed")
+    world.clock.forward(IN_FLIGHT)
+    assert await world.retention.remove_passed() == 0
+
+    world.clock.forward(timedelta(seconds=1))
+    assert await world.retention.remove_passed() == 1
+    assert not await world.has(picture)
+
+
+async def test_more_than_one_batch_goes_in_one_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.jobs.retention._BATCH", 3)
+    for number in range(8):
+        await world.uploaded(b"%d" % number)
+    world.clock.forward(_KEEP * 2)
+
+    assert await world.retention.remove_passed() == 8
+
+
+async def test_a_run_that_broke_off_is_finished_by_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = await world.uploaded(b"passed")
+    world.clock.forward(_KEEP * 2)
+
+    async def unavailable(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the database went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.records, "evidence_deleted", unavailable)
+        with pytest.raises(StoreUnavailable):
+            await world.retention.remove_passed()
+    assert not await world.has(picture)
+
+    assert await world.retention.remove_passed() == 1
+    assert await world.audited() == [("evidence.deleted", picture, "passed")]
+
+
+async def test_a_removed_picture_that_is_uploaded_again_is_kept_again(world: World) -> None:
+    picture = await world.uploaded(b"passed")
+    world.clock.forward(_KEEP * 2)
+    await world.retention.remove_passed()
+
+    await world.uploaded(b"passed", Outcome.REJECT)
+    world.clock.forward(_KEEP * 2)
+
+    assert await world.retention.remove_passed() == 0
+    assert await world.retention.remove_unclaimed() == 0
+    assert await world.has(picture)
+
+
+async def test_pictures_without_a_decision_go(world: World) -> None:
+    kept = await world.uploaded(b"rejected", Outcome.REJECT)
+    orphan = await world.put(b"its upload failed")
+    world.clock.forward(IN_FLIGHT)
+    young = await world.put(b"on its way")
+    world.clock.forward(timedelta(seconds=1))
+
+    assert await world.retention.remove_unclaimed() == 1
+
+    assert [await world.has(picture) for picture in (kept, orphan, young)] == [True, False, True]
+    assert await world.audited() == [("evidence.deleted", orphan, "no_decision")]
+
+
+def test_a_time_on_its_way_is_longer_than_any_decision_takes() -> None:
+    (longest_s,) = [bound.le for bound in Settings.model_fields["max_deadline_s"].metadata if hasattr(bound, "le")]
+
+    assert timedelta(seconds=longest_s) * 5 < IN_FLIGHT
