@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC
 from enum import StrEnum
+from typing import Any
 
 import rfc8785
 from pydantic import JsonValue
@@ -150,8 +151,8 @@ def check_head(report: ChainReport, head: ChainPoint | None) -> ChainReport:
 
 def event_of(entry: SealedEntry) -> AuditEvent:
     """The event inside an entry. Raises ValueError when the body is not one that `link` made."""
-    document = json.loads(entry.body)
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    document = _document(entry.body)
+    if document is None:
         raise ValueError("not the body of an audit entry")
     return AuditEvent.model_validate(document.get("event"))
 
@@ -192,14 +193,17 @@ def _link_problem(point: ChainPoint, entry: SealedEntry) -> ChainProblem | None:
 
 def _sealed_number(body: bytes) -> int | None:
     """The number inside a body, or None when the body is not one that sealing writes."""
+    document = _document(body)
+    seq = None if document is None else document.get("seq")
+    return seq if isinstance(seq, int) and not isinstance(seq, bool) else None
+
+
+def _document(body: bytes) -> dict[str, Any] | None:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        return None
-    seq = document.get("seq")
-    return seq if isinstance(seq, int) and not isinstance(seq, bool) else None
+    return document if isinstance(document, dict) and document.get("format") == FORMAT else None
 
 
 def _head_problem(point: ChainPoint, head: ChainPoint | None) -> ChainProblem:
