@@ -26,7 +26,9 @@ async def shoot(page: Page, folder: Path | None, name: str) -> None:
         await page.emulate_media(color_scheme=scheme)
         for device, width in (("desktop", 1280), ("phone", 375)):
             await page.set_viewport_size({"width": width, "height": 900})
-            sideways = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            sideways = await page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
             assert sideways <= 0, f"{name} is {sideways} px wider than a {device}"
             if folder is not None:
                 await page.screenshot(path=folder / f"{name}-{device}-{scheme}.png", full_page=True)
@@ -104,7 +106,7 @@ async def test_the_picture_is_covered_until_it_is_revealed(
     await expect(original).to_have_count(0)
 
 
-async def test_a_picture_can_be_dropped(console: Console, upload: Path) -> None:
+async def test_a_picture_can_be_dropped(console: Console) -> None:
     page = console.page
     await console.log_in()
     transfer = await page.evaluate_handle(
@@ -113,7 +115,7 @@ async def test_a_picture_can_be_dropped(console: Console, upload: Path) -> None:
             transfer.items.add(new File([new Uint8Array(bytes)], "dropped.png", {type: "image/png"}));
             return transfer;
         }""",
-        list(upload.read_bytes()),
+        list(picture()),
     )
     await page.dispatch_event("[data-drop]", "drop", {"dataTransfer": transfer})
     await expect(page.locator("[data-chosen]")).to_contain_text("dropped.png")

@@ -1,0 +1,188 @@
+"""The pages over HTTP: what they answer, escape and withhold."""
+
+import re
+
+import httpx
+import pytest
+
+from app.domain import EngineState, Status, TextFinding
+from app.errors import NotFound
+from tests.http.rig import POLICY, Rig, picture
+
+HTML = "text/html,application/xhtml+xml"
+NASTY = "<script>alert(1)</script>\"'&"
+
+
+async def page(rig: Rig, path: str, key: str | None = "admin") -> httpx.Response:
+    async with rig.client(key, accept=HTML) as client:
+        return await client.get(path)
+
+
+@pytest.mark.parametrize("path", ["/", "/review", "/review/case_1", "/decisions/dec_1"])
+async def test_who_is_not_logged_in_is_sent_to_the_log_in_and_back(rig: Rig, path: str) -> None:
+    answer = await page(rig, path, None)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next={path}")
+
+
+async def test_a_wrong_key_is_told_and_not_repeated(rig: Rig) -> None:
+    async with rig.client(None, accept=HTML) as client:
+        answer = await client.post(
+            "/login", data={"key": "hunter2-wrong", "next": "//evil.test"}, headers={"sec-fetch-site": "same-origin"}
+        )
+    assert answer.status_code == 401
+    assert "This key is not known." in answer.text
+    assert "hunter2-wrong" not in answer.text
+    assert "evil.test" not in answer.text
+
+
+async def test_the_log_in_returns_to_where_one_was(rig: Rig) -> None:
+    async with rig.client(None, accept=HTML) as client:
+        data = {"key": rig.keys.tokens["admin"], "next": "/review"}
+        answer = await client.post("/login", data=data, headers={"sec-fetch-site": "same-origin"})
+        assert answer.headers["location"] == "/review"
+        assert (await client.get("/login")).headers["location"] == "/"
+
+
+async def test_text_from_outside_is_escaped_everywhere(rig: Rig) -> None:
+    rig.p["violence"] = 0.7
+    rig.reader.says(f"forged documents {NASTY}")
+    decision = await rig.decide(caption=f"forged documents {NASTY}", external_id=NASTY)
+    assert decision["outcome"] == "reject"
+    shown = (await page(rig, f"/decisions/{decision['id']}")).text
+    assert "<script>alert" not in shown
+    assert shown.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 3
+
+
+async def test_a_note_is_escaped(rig: Rig) -> None:
+    rig.p["violence"] = 0.7
+    case_id = (await rig.decide())["case_id"]
+    await rig.desk.claim("key-admin", case_id)
+    async with rig.client(accept=HTML) as client:
+        form = {"outcome": "pass", "note": NASTY}
+        answer = await client.post(f"/review/{case_id}/verdict", data=form)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/review?notice=pass")
+        shown = (await client.get(f"/review/{case_id}")).text
+    assert "<script>alert" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+@pytest.mark.parametrize("form", [{"outcome": "review"}, {}, {"outcome": "pass", "note": "x" * 2001}])
+async def test_a_bad_verdict_changes_nothing(rig: Rig, form: dict[str, str]) -> None:
+    rig.p["violence"] = 0.7
+    case_id = (await rig.decide())["case_id"]
+    await rig.desk.claim("key-admin", case_id)
+    async with rig.client(accept=HTML) as client:
+        answer = await client.post(f"/review/{case_id}/verdict", data=form)
+    assert answer.status_code == 400
+    assert (await rig.desk.get(case_id)).verdict is None
+
+
+async def test_pages_carry_no_inline_script_or_style(rig: Rig) -> None:
+    rig.p["violence"] = 0.7
+    decision = await rig.decide()
+    for path in ("/", "/login", "/review", f"/decisions/{decision['id']}", f"/review/{decision['case_id']}", "/nope"):
+        text = (await page(rig, path)).text
+        assert not re.search(r"\sstyle=|<style|\son[a-z]+=|javascript:", text), path
+        assert re.findall(r"<script(?! src=\"/static/)", text) == [], path
+        assert not re.search(r"(?:src|href)=\"(?:https?:)?//", text), path
+
+
+async def test_the_original_is_never_in_a_page(rig: Rig) -> None:
+    decision = await rig.decide()
+    text = (await page(rig, f"/decisions/{decision['id']}")).text
+    assert re.findall(r"<img[^>]+src=\"([^\"]+)\"", text)[1:] == [f"/v1/decisions/{decision['id']}/image?preview=true"]
+    assert "data:image" not in text
+
+
+async def test_only_reviewers_are_offered_the_original(rig: Rig) -> None:
+    decision = await rig.decide("moderate")
+    assert "Reveal picture" in (await page(rig, f"/decisions/{decision['id']}", "review")).text
+    mine = (await page(rig, f"/decisions/{decision['id']}", "moderate")).text
+    assert "Reveal picture" not in mine
+    assert "/review" not in mine
+
+
+async def test_a_degraded_decision_says_what_is_unknown(rig: Rig) -> None:
+    rig.engine_is(state=EngineState.FAILED)
+    rig.reader.finding = TextFinding(status=Status.TIMEOUT, reason="deadline")
+    decision = await rig.decide()
+    text = (await page(rig, f"/decisions/{decision['id']}")).text
+    assert decision["degraded"]
+    for cause in decision["degraded_by"]:
+        assert cause.replace("'", "&#39;") in text
+    assert "failed: engine_unavailable" in text
+    assert "timeout: deadline" in text
+    assert "Whether there is text is unknown." in text
+    assert "0.00%" not in text
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [(b"", 400, "empty_upload"), (b"not a picture", 415, "not_a_picture"), (picture()[:900], 422, "truncated_picture")],
+)
+async def test_a_refused_upload_is_explained(rig: Rig, data: bytes, status: int, code: str) -> None:
+    async with rig.client(accept=HTML) as client:
+        answer = await client.post("/", files={"file": ("a.png", data)})
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("text/html")
+    assert code in answer.text
+    assert "Back to the start" in answer.text
+
+
+async def test_a_busy_service_keeps_its_retry_after_on_pages(rig: Rig) -> None:
+    rig.engine_is(queue_depth=99)
+    async with rig.client(accept=HTML) as client:
+        answer = await client.post("/", files={"file": ("a.png", picture())})
+    assert (answer.status_code, "retry-after" in answer.headers) == (429, True)
+    assert "The service is busy." in answer.text
+
+
+async def test_faults_are_pages_for_people_and_json_for_programs(rig: Rig) -> None:
+    answer = await page(rig, "/no/such/page")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    async with rig.client(accept="*/*") as client:
+        assert (await client.get("/no/such/page")).headers["content-type"] == "application/problem+json"
+        json_for_browsers = await client.get("/v1/decisions/dec_none", headers={"accept": HTML})
+    assert json_for_browsers.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_log_in_page_shows_nothing_of_the_inside(rig: Rig) -> None:
+    rig.engine_is(state=EngineState.FAILED, detail="secret detail", demonstration=True)
+    rig.policy_path.write_text(POLICY.replace("version: 1", "version: one"))
+    await rig.ruleset.reload()
+    assert rig.ruleset.status.problems
+    text = (await page(rig, "/login", None)).text
+    assert "Demonstration model." in text
+    assert "secret detail" not in text
+    assert "policies.yaml" not in text
+
+
+async def test_an_erased_decision_does_not_take_the_queue_with_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.p["violence"] = 0.7
+    await rig.decide()
+
+    async def erased(decision_id: str, *, key_id: str | None = None) -> None:
+        raise NotFound("there is no such decision")
+
+    monkeypatch.setattr(rig.decisions, "find", erased)
+    answer = await page(rig, "/review")
+    assert answer.status_code == 200
+    assert "no longer kept" in answer.text
+
+
+async def test_the_queue_pages_on(rig: Rig) -> None:
+    rig.p["violence"] = 0.7
+    for _ in range(27):
+        await rig.decide()
+    first = (await page(rig, "/review")).text
+    link = re.search(r'href="(/review\?state=open&amp;cursor=[^"]+)"', first)
+    assert link is not None
+    second = (await page(rig, link[1].replace("&amp;", "&"))).text
+    cases = [re.findall(r'name="case_id" value="(case_\w+)"', text) for text in (first, second)]
+    assert (len(cases[0]), len(cases[1]), len(set(cases[0] + cases[1]))) == (25, 2, 27)
+    assert "cursor=" not in second
+
+
+@pytest.mark.parametrize("query", ["?state=lost", "?cursor=nonsense"])
+async def test_a_bad_queue_address_is_a_400(rig: Rig, query: str) -> None:
+    assert (await page(rig, f"/review{query}")).status_code == 400
