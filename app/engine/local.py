@@ -6,6 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from typing import NoReturn
 
 import structlog
 
@@ -141,14 +142,16 @@ class LocalEngine:
             try:
                 await self._live()
             except EngineError as error:
-                self._died(error)
+                self._failed_starts += 1
+                self._down(error)
             except Exception as error:
                 _log.exception("the engine's supervisor failed", action="engine.supervise")
-                self._died(EngineCrashed(f"the engine's supervisor failed: {type(error).__name__}"))
+                self._failed_starts += 1
+                self._down(EngineCrashed(f"the engine's supervisor failed: {type(error).__name__}"))
             await asyncio.sleep(self._pause_s())
 
     async def _live(self) -> None:
-        """One life of the process, until it ends. Always raises."""
+        """One life of the process, to its end. Raises EngineError when it does not begin."""
         checked = await asyncio.to_thread(check_files, self._config.files)
         process, ready = await EngineProcess.start(self._config, self._wake.set)
         try:
@@ -156,12 +159,18 @@ class LocalEngine:
                 raise ModelFileCorrupt(f"the files of '{self._config.files.name}' changed while they were loaded")
             self._process = process
             self._welcome(checked, ready)
-            while True:
-                await self._run(process, await self._next_job(process))
+            await self._serve(process)
+        except EngineCrashed as error:
+            self._fruitless_lives += 1
+            self._down(error)
         finally:
             self._process = None
-            ENGINE_READY.set(0)
             await process.close()
+
+    async def _serve(self, process: EngineProcess) -> NoReturn:
+        """Job after job. Raises EngineCrashed when the process ends."""
+        while True:
+            await self._run(process, await self._next_job(process))
 
     async def _next_job(self, process: EngineProcess) -> PendingJob:
         while True:
@@ -245,15 +254,11 @@ class LocalEngine:
             **ready.model_dump(exclude={"kind"}),
         )
 
-    def _died(self, error: EngineError) -> None:
-        if self._info.state is EngineState.READY:
-            self._fruitless_lives += 1
-        else:
-            self._failed_starts += 1
+    def _down(self, error: EngineError) -> None:
         gone = isinstance(error, ModelFileMissing | ModelFileCorrupt)
         hopeless = gone or self._failed_starts >= _STARTS_BEFORE_HOPELESS
         self._become(EngineState.FAILED if hopeless else EngineState.RESTARTING, error.detail)
-        _log.error("the engine ended", action="engine.died", code=error.code, detail=error.detail, hopeless=hopeless)
+        _log.error("the engine is down", action="engine.down", code=error.code, detail=error.detail, hopeless=hopeless)
         if hopeless:
             self._fail_waiting()
 
@@ -276,7 +281,7 @@ class LocalEngine:
         self._changed = asyncio.Event()
 
     def _depth(self) -> int:
-        return len(self._waiting) + (self._running is not None)
+        return len(self._waiting) + (self._running is not None and not self._running.complete)
 
     def _count(self) -> None:
         ENGINE_QUEUE_DEPTH.set(self._depth())

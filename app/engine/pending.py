@@ -19,6 +19,8 @@ class PendingJob:
         self.number = number
         self.job = job
         self.crashes = 0
+        #: The engine itself answered everything.
+        self.complete = False
         self.open: dict[int, Question] = dict(enumerate(job.questions))
         self._answers: deque[Answer] = deque()
         self._news = asyncio.Event()
@@ -60,6 +62,7 @@ class PendingJob:
                     truncated=answered.truncated,
                 )
             )
+            self.complete = not self.open
 
     def end(self, status: Status, reason: str) -> None:
         """Answer everything that is still open in the same way."""

@@ -52,7 +52,7 @@ class EngineProcess:
         process = cls(await _spawn(), on_exit)
         try:
             async with asyncio.timeout(config.start_timeout_s):
-                await process.send(_load(config))
+                await process.send(load_order(config))
                 message = await process.receive()
         except TimeoutError as error:
             await process.close()
@@ -73,6 +73,8 @@ class EngineProcess:
 
     async def send(self, message: ToEngine, payload: bytes = b"") -> None:
         """Raises EngineCrashed when the process is gone."""
+        if self.exited:
+            raise EngineCrashed(await self.how_it_ended())
         pipe = self._stdin
         try:
             pipe.write(frame(message, len(payload)))
@@ -157,14 +159,14 @@ async def _spawn() -> asyncio.subprocess.Process:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment(),
+            env=worker_environment(),
             start_new_session=True,
         )
     except OSError as error:
         raise EngineUnavailable(f"the engine process cannot be started: {error.strerror}") from error
 
 
-def _environment() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """It reads hostile pictures: it gets no secrets from our settings."""
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("PORTCULLIS_")}
     return {
@@ -178,7 +180,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _load(config: EngineConfig) -> Load:
+def load_order(config: EngineConfig) -> Load:
     files = config.files
     return Load(
         model=str(files.model),

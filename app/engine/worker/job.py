@@ -51,7 +51,7 @@ class Job:
             return
         with picture.tokenized(self._model, self._form, self._ask, rgb) as prefix:
             self.picture_tokens = prefix.picture_tokens
-            prepared = list(self._prepare(self._model.sequence_tokens - prefix.cells))
+            prepared = list(self._prepare(self._model.sequence_tokens - prefix.cells, stopped))
             if not prepared:
                 return
             start = self._evaluate(prefix, stopped)
@@ -71,13 +71,14 @@ class Job:
             if question.kind is QuestionKind.GENERATE and question.max_tokens < 1:
                 self._end(question.number, Reason.NO_TOKENS_ALLOWED)
 
-    def _prepare(self, room: int) -> Iterator[plan.Prepared]:
+    def _prepare(self, room: int, stopped: Stopped) -> Iterator[plan.Prepared]:
         """The questions as tokens; those that cannot fit even alone are ended before the model runs."""
         if room < 1:
             for number in list(self.open):
                 self._end(number, Reason.PICTURE_TOO_LARGE)
             return
         for question in list(self.open.values()):
+            _stop_if(stopped)
             prepared = self._tokenized(question, room)
             if prepared is None or prepared.cells > room:
                 self._end(question.number, Reason.QUESTION_TOO_LONG)

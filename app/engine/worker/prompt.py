@@ -2,7 +2,6 @@
 
 import ctypes
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,18 +13,29 @@ _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNO
 _SPECIAL = _CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
 #: A cut may bring out another spelling that overlapped the first; what is left after this many rounds is dropped.
 _CUT_ROUNDS = 4
+#: Longer texts are no policy's questions, and thousands of them would fill the memory.
+_REMEMBERED_CHARS = 2000
 
 
-@dataclass(frozen=True, slots=True)
 class Tokenizer:
-    vocab: Any
+    """Remembers what it was given before: a policy asks the same questions of every picture, and llama.cpp takes a
+    millisecond for each."""
 
-    def form(self, text: str) -> list[int]:
+    def __init__(self, vocab: Any) -> None:
+        self.vocab = vocab
+        self.form = lru_cache(maxsize=16)(self._form)
+        self._remembered = lru_cache(maxsize=4096)(self._plain)
+
+    def _form(self, text: str) -> tuple[int, ...]:
         """Text of the chat form, control tokens parsed."""
-        return self._tokens(text.encode(), parse_special=True)
+        return tuple(self._tokens(text.encode(), parse_special=True))
 
-    def plain(self, text: str) -> list[int]:
-        """Text that a person wrote. `parse_special=False` alone is not enough: llama.cpp still matches user-defined
+    def plain(self, text: str) -> tuple[int, ...]:
+        """Text that a person wrote: ordinary tokens only."""
+        return self._remembered(text) if len(text) <= _REMEMBERED_CHARS else self._plain(text)
+
+    def _plain(self, text: str) -> tuple[int, ...]:
+        """`parse_special=False` alone is not enough: llama.cpp still matches user-defined
         tokens, and a tokenizer that looks up whole words may find a control token among them. Such a text is cut
         within the token's spelling, so that its pieces are ordinary text."""
         pieces = [text.encode("utf-8", "replace").decode()]
@@ -37,7 +47,7 @@ class Tokenizer:
             # After the first character of each spelling, wherever it stands.
             cut = re.compile("|".join(f"(?<={re.escape(word[0])})(?={re.escape(word[1:])})" for word in spellings))
             pieces = [part for piece in pieces for part in cut.split(piece)]
-        return [token for token in tokens if not self._is_control(token)]
+        return tuple(token for token in tokens if not self._is_control(token))
 
     def too_long(self, text: str, room: int) -> bool:
         """Whether it surely needs more than `room` tokens; cheap, so that a megabyte is not tokenized to be refused."""

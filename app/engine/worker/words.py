@@ -23,22 +23,23 @@ class WordTokens:
 def word_tokens(
     yes_words: Sequence[str],
     no_words: Sequence[str],
-    tokenize: Callable[[str], list[int]],
+    tokenize: Callable[[str], Sequence[int]],
     piece: Callable[[int], bytes],
 ) -> WordTokens:
     """Which first tokens count. A word that is one token does. Of a longer word the first token does only if it is a
-    whole character of a script without spaces (没 of 没有): a letter or a part of a character begins too many other
-    words. A token that begins words of both sides counts for neither.
+    whole character of a script without spaces (没 of 没有), since a letter or a part of a character begins too many
+    other words, and only if no word of the other side begins with it too.
 
     Raises ModelFileCorrupt when a side is left without any token.
     """
-    yes = _first_tokens(yes_words, tokenize, piece)
-    no = _first_tokens(no_words, tokenize, piece)
-    only_yes, only_no = tuple(sorted(yes - no)), tuple(sorted(no - yes))
-    for side, tokens in (("yes", only_yes), ("no", only_no)):
+    yes_whole, yes_first = _split(yes_words, tokenize, piece)
+    no_whole, no_first = _split(no_words, tokenize, piece)
+    yes = (yes_whole - no_whole) | (yes_first - no_whole - no_first)
+    no = (no_whole - yes_whole) | (no_first - yes_whole - yes_first)
+    for side, tokens in (("yes", yes), ("no", no)):
         if not tokens:
             raise ModelFileCorrupt(f"this model's tokenizer has no token of its own for any {side} word")
-    return WordTokens(only_yes, only_no)
+    return WordTokens(tuple(sorted(yes)), tuple(sorted(no)))
 
 
 def log_probabilities(logits: Logits, tokens: WordTokens) -> tuple[float, float] | None:
@@ -59,15 +60,14 @@ def _log_sum_exp(values: NDArray[np.float64]) -> float:
     return top + math.log(np.exp(values - top).sum())
 
 
-def _first_tokens(
-    words: Sequence[str], tokenize: Callable[[str], list[int]], piece: Callable[[int], bytes]
-) -> set[int]:
-    found = set()
-    for word in words:
-        tokens = tokenize(word)
-        if len(tokens) == 1 or (len(tokens) > 1 and _stands_alone(piece(tokens[0]))):
-            found.add(tokens[0])
-    return found
+def _split(
+    words: Sequence[str], tokenize: Callable[[str], Sequence[int]], piece: Callable[[int], bytes]
+) -> tuple[set[int], set[int]]:
+    """Tokens that are a word, and tokens that begin one."""
+    tokenized = [tokenize(word) for word in words]
+    whole = {tokens[0] for tokens in tokenized if len(tokens) == 1}
+    first = {tokens[0] for tokens in tokenized if len(tokens) > 1 and _stands_alone(piece(tokens[0]))}
+    return whole, first - whole
 
 
 def _stands_alone(first: bytes) -> bool:

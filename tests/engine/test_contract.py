@@ -1,0 +1,159 @@
+"""What every engine promises, held against the real one on the demonstration pair and against the fake."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import cast
+
+import pytest
+
+from app.domain import Answer, EngineJob, EngineState, Picture, Question, QuestionKind, Status
+from app.engine.fake import FakeEngine, generated, yes_no
+from app.engine.local import LocalEngine
+from app.moderation.ports import Engine
+from tests.engine.jobs import all_answers, caption, job, picture, probes
+
+
+def brightness(job_: EngineJob, question: Question) -> Answer:
+    """An answer that depends on the picture, as a model's does."""
+    if question.kind is QuestionKind.GENERATE:
+        return generated(question, f"a picture that begins with {job_.picture.rgb[0]}")
+    return yes_no(question, (job_.picture.rgb[0] + 1) / 258)
+
+
+@pytest.fixture(params=["local", "fake"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    if request.param == "fake":
+        return FakeEngine(brightness)
+    return cast(LocalEngine, request.getfixturevalue("shared_engine"))
+
+
+def told_apart(answer: Answer) -> tuple[float | None, str | None]:
+    return (None if answer.log_yes is None else round(answer.log_yes, 3), answer.text)
+
+
+async def test_it_is_ready_and_says_who_answers(engine: Engine) -> None:
+    info = engine.info
+
+    assert info.state is EngineState.READY
+    assert info.model_digest is not None
+    assert info.model_digest.startswith("sha256:")
+    assert info.queue_depth == 0
+
+
+async def test_each_question_is_answered_exactly_once(engine: Engine) -> None:
+    questions = [*probes(), caption()]
+
+    answers = await all_answers(engine.ask(job(questions)))
+
+    assert Counter(answer.question_id for answer in answers) == Counter(question.id for question in questions)
+    assert {answer.status for answer in answers} == {Status.OK}
+    for answer in answers:
+        if answer.question_id == "caption":
+            assert answer.text
+        else:
+            assert answer.log_yes is not None
+            assert answer.log_no is not None
+            assert answer.log_yes <= 0
+            assert answer.log_no <= 0
+
+
+async def test_a_job_without_questions_ends_at_once(engine: Engine) -> None:
+    assert await all_answers(engine.ask(job([]))) == []
+
+
+async def test_two_hundred_questions_in_one_job(engine: Engine) -> None:
+    questions = [
+        Question(f"q{index}", QuestionKind.YES_NO, f"Is there a thing number {index} in the picture?")
+        for index in range(200)
+    ]
+
+    answers = await all_answers(engine.ask(job(questions)))
+
+    assert sorted(answer.question_id for answer in answers) == sorted(question.id for question in questions)
+    assert {answer.status for answer in answers} == {Status.OK}
+
+
+async def test_a_repeated_question_id_gets_an_answer_for_each(engine: Engine) -> None:
+    twice = [Question("same", QuestionKind.YES_NO, "Is it day?"), Question("same", QuestionKind.YES_NO, "Is it night?")]
+
+    answers = await all_answers(engine.ask(job(twice)))
+
+    assert [answer.question_id for answer in answers] == ["same", "same"]
+
+
+async def test_concurrent_jobs_get_the_answers_of_their_own_picture(engine: Engine) -> None:
+    pictures = [picture(seed) for seed in range(6)]
+    questions = [*probes()[:3], caption()]
+
+    async def ask(shown: Picture) -> dict[str, tuple[float | None, str | None]]:
+        answers = await all_answers(engine.ask(job(questions, shown)))
+        return {answer.question_id: told_apart(answer) for answer in answers}
+
+    alone = [await ask(shown) for shown in pictures]
+    together = await asyncio.gather(*(ask(shown) for shown in pictures))
+
+    assert together == alone
+    assert len({tuple(sorted(answers.items())) for answers in alone}) > 1, "the pictures must be told apart"
+
+
+async def test_a_job_past_its_deadline_is_answered_with_timeouts(engine: Engine) -> None:
+    answers = await all_answers(engine.ask(job(probes(), deadline_s=-1.0)))
+
+    assert len(answers) == len(probes())
+    assert {answer.status for answer in answers} == {Status.TIMEOUT}
+
+
+async def test_closing_the_iterator_ends_the_job_and_leaves_the_engine_well(engine: Engine) -> None:
+    stream = cast(AsyncGenerator[Answer, None], engine.ask(job([*probes(), caption(200)])))
+    async for _ in stream:
+        break
+    await stream.aclose()
+
+    answers = await all_answers(engine.ask(job(probes()[:2])))
+
+    assert [answer.status for answer in answers] == [Status.OK, Status.OK]
+    assert engine.info.queue_depth == 0
+
+
+async def test_a_cancelled_caller_leaves_the_engine_well(engine: Engine) -> None:
+    task = asyncio.create_task(all_answers(engine.ask(job([*probes(), caption(200)]))))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert len(await all_answers(engine.ask(job(probes()[:1])))) == 1
+
+
+async def test_a_malformed_picture_fails_without_being_shown(engine: Engine) -> None:
+    answers = await all_answers(engine.ask(job(probes()[:2], Picture(64, 64, b"\0" * 100))))
+
+    assert [(answer.status, answer.reason) for answer in answers] == [(Status.FAILED, "malformed_picture")] * 2
+
+
+async def test_a_generated_answer_without_room_fails(engine: Engine) -> None:
+    answers = await all_answers(engine.ask(job([caption(0), probes()[0]])))
+
+    by_id = {answer.question_id: answer for answer in answers}
+    assert by_id["caption"].status is Status.FAILED
+    assert by_id["caption"].reason == "no_tokens_allowed"
+    assert by_id["probe-0"].status is Status.OK
+
+
+async def test_the_fake_is_late_when_told_to_be() -> None:
+    engine = FakeEngine(brightness, delay_s=30.0)
+
+    answers = await all_answers(engine.ask(job(probes(), deadline_s=0.05)))
+
+    assert {answer.status for answer in answers} == {Status.TIMEOUT}
+    assert len(answers) == len(probes())
+
+
+def _satisfies_the_port(local: LocalEngine, fake: FakeEngine) -> tuple[Engine, Engine]:
+    """For the type checker."""
+    return local, fake
+
+
+async def test_streams_are_async_iterators(engine: Engine) -> None:
+    assert isinstance(engine.ask(job([])), AsyncIterator)

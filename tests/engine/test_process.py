@@ -1,0 +1,123 @@
+"""The process itself: what it is given, and that it never outlives the one who started it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.domain import Status
+from app.engine.base import EngineConfig
+from app.engine.pending import PendingJob
+from app.engine.process import EngineProcess, worker_environment
+from app.engine.worker.protocol import Answered, Done
+from app.errors import EngineCrashed, EngineUnavailable
+from tests.engine.jobs import job, picture, probes
+
+
+@pytest.fixture
+async def process(demo_config: EngineConfig) -> AsyncIterator[EngineProcess]:
+    started, _ = await EngineProcess.start(demo_config, lambda: None)
+    yield started
+    await started.close()
+
+
+async def ended(process: EngineProcess) -> None:
+    async with asyncio.timeout(30):
+        with pytest.raises(EngineCrashed):
+            await process.receive()
+
+
+def test_it_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTCULLIS_DATABASE_URL", "postgresql://user:hunter2@db/x")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+
+    given = worker_environment()
+
+    assert "hunter2" not in repr(given)
+    assert given["CUDA_VISIBLE_DEVICES"] == "1"
+    assert given["GGML_NO_BACKTRACE"] == "1"
+
+
+def test_an_operator_may_choose_how_threads_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert worker_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
+
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+
+    assert worker_environment()["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+async def test_it_says_what_it_chose(demo_config: EngineConfig) -> None:
+    process, ready = await EngineProcess.start(replace(demo_config, threads=0), lambda: None)
+    try:
+        assert 1 <= ready.threads <= 8
+        assert ready.context_tokens == 2048
+        assert ready.parallel_questions == demo_config.parallel_questions
+        assert ready.resident_bytes > ready.model_bytes > 1_000_000
+    finally:
+        await process.close()
+
+
+async def test_it_ends_when_the_pipe_to_it_closes(process: EngineProcess) -> None:
+    """So when the service is killed: the system closes its pipes."""
+    process._stdin.close()
+
+    await ended(process)
+    assert "ended with code 0" in await process.how_it_ended()
+
+
+async def test_it_ends_when_it_is_sent_garbage(process: EngineProcess) -> None:
+    process._stdin.write(b"\xff" * 64)
+
+    await ended(process)
+
+
+async def test_a_cancelled_job_is_done_without_its_answers(process: EngineProcess) -> None:
+    pending = PendingJob(1, job([replace(probes()[0], id=f"{number}") for number in range(4000)]))
+    await process.send(pending.ask(), pending.job.picture.rgb)
+    process.cancel(1)
+
+    statuses = set()
+    async with asyncio.timeout(30):
+        while not isinstance(message := await process.receive(), Done):
+            assert isinstance(message, Answered)
+            statuses.add(message.status)
+
+    # Whatever it had not answered when it heard of it; nobody reads these.
+    assert Status.TIMEOUT in statuses
+    assert not process.exited
+
+
+async def test_a_pipe_that_is_gone_is_a_crash_not_an_exception_of_the_system(process: EngineProcess) -> None:
+    os.kill(process.pid, 9)
+    await ended(process)
+
+    with pytest.raises(EngineCrashed, match="was ended by SIGKILL"):
+        await process.send(PendingJob(1, job(probes())).ask(), picture().rgb)
+    process.cancel(1)
+
+
+async def test_an_interpreter_that_cannot_start_is_unavailable(
+    demo_config: EngineConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/nonexistent/python")
+
+    with pytest.raises(EngineUnavailable, match="cannot be started"):
+        await EngineProcess.start(demo_config, lambda: None)
+
+
+async def test_neither_questions_nor_answers_are_logged(demo_config: EngineConfig) -> None:
+    with capture_logs() as lines:
+        process, _ = await EngineProcess.start(demo_config, lambda: None)
+        pending = PendingJob(1, job([replace(probes()[0], prompt="a very secret question?")]))
+        await process.send(pending.ask(), pending.job.picture.rgb)
+        while not isinstance(await process.receive(), Done):
+            pass
+        await process.close()
+
+    assert lines
+    assert all(line["action"] == "engine.log" for line in lines)
+    assert "secret" not in repr(lines)
+    assert {line["log_level"] for line in lines} == {"debug"}

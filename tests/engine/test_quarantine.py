@@ -1,0 +1,32 @@
+from app.engine.quarantine import Quarantine
+
+
+def test_the_second_death_keeps_a_picture_out() -> None:
+    quarantine = Quarantine()
+
+    assert not quarantine.strike(b"deadly")
+    assert not quarantine.holds(b"deadly")
+    assert quarantine.strike(b"deadly")
+    assert quarantine.holds(b"deadly")
+    assert not quarantine.holds(b"other")
+
+
+def test_a_picture_that_is_answered_is_innocent() -> None:
+    quarantine = Quarantine()
+    quarantine.strike(b"unlucky")
+
+    quarantine.clear(b"unlucky")
+
+    assert not quarantine.strike(b"unlucky")
+
+
+def test_it_remembers_only_so_many_and_forgets_the_oldest() -> None:
+    quarantine = Quarantine(capacity=2)
+    for picture in (b"a", b"b", b"a", b"b"):
+        quarantine.strike(picture)
+    assert quarantine.holds(b"a")
+
+    quarantine.strike(b"c")
+
+    assert not quarantine.holds(b"a")
+    assert quarantine.holds(b"b")
