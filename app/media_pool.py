@@ -67,12 +67,15 @@ class MediaPool:
         if self._supervisors:
             return
         started = time.monotonic()
+        first: list[asyncio.Task[_Worker]] = []
         try:
             async with asyncio.TaskGroup() as group:
                 first = [group.create_task(self._spawn()) for _ in range(self._size)]
         except* WorkerError as errors:
-            await self.aclose()
             raise _first(errors) from None
+        finally:
+            if not all(task.done() and not task.cancelled() and task.exception() is None for task in first):
+                await self.aclose()
         self._supervisors = [asyncio.create_task(self._supervise(task.result())) for task in first]
         log.info("media workers ready", action="media_pool.ready", workers=self._size, took_s=_since(started))
 
@@ -138,16 +141,16 @@ class MediaPool:
                 try:
                     worker = await self._spawn()
                     break
-                except (WorkerError, OSError) as error:
+                except WorkerError as error:
                     log.error("media worker does not start", action="media_pool.start_failed", error=str(error))  # noqa: TRY400 -- the sentence says it all
                     await asyncio.sleep(delay_s)
                     delay_s = min(2 * delay_s, _MAX_RESTART_DELAY_S)
             delay_s = 0.5
 
     async def _spawn(self) -> "_Worker":
-        """A warm worker, put among the idle ones."""
-        worker = _Worker(
-            await asyncio.create_subprocess_exec(
+        """A warm worker, put among the idle ones. Raises WorkerCrashed."""
+        try:
+            process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-P", "-m", "app.media_worker", str(os.getpid()), str(self._memory_bytes)),
                 stdin=asyncio.subprocess.PIPE,
@@ -155,7 +158,9 @@ class MediaPool:
                 env=_environment(),
                 limit=_STREAM_BUFFER_BYTES,
             )
-        )
+        except OSError as error:
+            raise WorkerCrashed(f"a media worker could not be started: {error}") from error
+        worker = _Worker(process)
         self._workers.add(worker)
         try:
             async with asyncio.timeout(self._start_timeout_s):

@@ -8,8 +8,8 @@ class IntakeLimits:
     """Bounds of one upload.
 
     Refused beyond: `max_bytes`, `max_side_px`, `max_frame_pixels` (width × height), and for animations
-    `max_animation_frames` and `max_animation_pixels` (all frames together: GIF, WebP and APNG must be decoded from the
-    first frame to the last sampled one). `timeout_s` bounds the whole of decoding.
+    `max_animation_frames` and `max_animation_pixels` (all frames together: most animations must be decoded from the
+    first frame to the last, whichever are sampled). `timeout_s` bounds the whole of decoding.
 
     Sampled down to: `max_frames` frames are looked at, and their canvases add up to at most `max_total_pixels`.
 

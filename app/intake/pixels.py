@@ -11,8 +11,8 @@ from app.domain import Backdrop, Picture
 #: At this alpha (of 255) and above, black and white backdrops differ by less than six levels: not visible, not read.
 _OPAQUE_ALPHA = 250
 
-#: 65535 / 255: plain conversion clips 16-bit grey to white instead.
-_LEVELS_PER_BYTE = 257
+#: 65535 / 255 = 257: plain conversion clips 16-bit grey to white instead.
+_BYTE_OF_LEVEL = ((np.arange(65_536) + 128) // 257).astype(np.uint8)
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -73,8 +73,8 @@ def to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bit_grey(image: Image.Image) -> Image.Image:
-    levels = np.clip(np.asarray(image).astype(np.int64), 0, 65_535)
-    grey = Image.fromarray(((levels + _LEVELS_PER_BYTE // 2) // _LEVELS_PER_BYTE).astype(np.uint8))
+    levels = np.clip(np.asarray(image), 0, 65_535).astype(np.uint16)
+    grey = Image.fromarray(_BYTE_OF_LEVEL[levels])
     transparent_level = image.info.get("transparency")
     if not isinstance(transparent_level, int):
         return grey

@@ -6,7 +6,7 @@ import time
 import warnings
 from dataclasses import dataclass
 
-from PIL import AvifImagePlugin, UnidentifiedImageError
+from PIL import AvifImagePlugin, ImageFile, UnidentifiedImageError
 from PIL import Image as Pil
 
 from app.domain import Frame, Image, ImageFacts
@@ -21,7 +21,7 @@ from app.intake.sniff import PictureFormat
 #: A JPEG file may hold further pictures (depth maps, gain maps), which no browser shows.
 _STILL = frozenset({PictureFormat.JPEG})
 
-#: Formats whose frames build on the ones before: to see the last one, all must be decoded.
+#: Formats whose decoders go from frame to frame, so that the clock can be looked at between them.
 _SEQUENTIAL = frozenset({PictureFormat.GIF, PictureFormat.PNG, PictureFormat.WEBP})
 
 #: What a decoder's code runs into when the bytes end too soon.
@@ -51,6 +51,7 @@ def decode_picture(data: bytes, picture_format: PictureFormat, sha256: str, seed
     """Raises only UploadError subclasses. `seed` decides which frames of an animation are sampled."""
     check_length(data, picture_format)
     Pil.MAX_IMAGE_PIXELS = limits.max_frame_pixels
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     try:
         with warnings.catch_warnings():
@@ -106,7 +107,7 @@ def _sampled(
     image: Pil.Image, total: int, picture_format: PictureFormat, seed: bytes, limits: IntakeLimits
 ) -> list[_Source]:
     canvas = image.width * image.height
-    _check_animation(total, canvas, picture_format, limits)
+    _check_animation(total, canvas, limits)
     orientation = Orientation.of(image)
     at_most = max(2, min(limits.max_frames, limits.max_total_pixels // canvas))
     order = sample_frames(total, at_most, seed)
@@ -124,10 +125,10 @@ def _sampled(
     return _affordable([sources[index] for index in order], limits.max_frames)
 
 
-def _check_animation(total: int, canvas: int, picture_format: PictureFormat, limits: IntakeLimits) -> None:
+def _check_animation(total: int, canvas: int, limits: IntakeLimits) -> None:
     if total > limits.max_animation_frames:
         raise PictureTooLarge(f"The animation has {total} frames; at most {limits.max_animation_frames} are accepted.")
-    if picture_format in _SEQUENTIAL and total * canvas > limits.max_animation_pixels:
+    if total * canvas > limits.max_animation_pixels:
         most = limits.max_animation_pixels / 1e6
         raise PictureTooLarge(
             f"The animation has {total} frames, {total * canvas / 1e6:.0f} megapixels in all; "

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
-import numpy as np
 import structlog
 
 from app.domain import Frame, Picture, Status, TextFinding, TextLine
@@ -30,6 +29,9 @@ _PARALLEL_FRAMES = 2
 
 _MIN_TIME_S = 0.01
 
+#: Equal lines of text that later ones are compared with: a picture tiled with one word must not cost the square of it.
+_MAX_COMPARED = 64
+
 
 class RapidOcrReader:
     """A `TextReader`. Frames that look the same are read once; text that several frames show at one place is given
@@ -44,6 +46,8 @@ class RapidOcrReader:
         return self._version
 
     async def read(self, frames: Sequence[Frame], *, timeout_s: float) -> TextFinding:
+        if not frames:
+            return TextFinding(status=Status.FAILED, reason="no frames")
         ends_at = time.monotonic() + timeout_s
         pictures = deque({frame.picture: None for frame in frames})
         readings: dict[Picture, FrameReading] = {}
@@ -72,13 +76,14 @@ class RapidOcrReader:
         except WorkerError as error:
             return FrameReading(Status.FAILED, error.code)
         except Exception as error:
-            log.exception("text could not be read", action="ocr.error")
+            # Its message might hold text of the picture.
+            log.error("text could not be read", action="ocr.error", error=type(error).__name__)  # noqa: TRY400
             return FrameReading(Status.FAILED, f"ocr_error {type(error).__name__}")
 
 
 def _finding(readings: Sequence[tuple[Frame, FrameReading]]) -> TextFinding:
     bad = [(frame, reading) for frame, reading in readings if reading.status is not Status.OK]
-    lines = tuple(_distinct(_upload_lines(readings)))
+    lines = tuple(_lines(readings))
     if not bad:
         return TextFinding(status=Status.OK, lines=lines)
     failed = any(reading.status is Status.FAILED for _, reading in bad)
@@ -87,27 +92,18 @@ def _finding(readings: Sequence[tuple[Frame, FrameReading]]) -> TextFinding:
     return TextFinding(status=Status.FAILED if failed else Status.TIMEOUT, reason=reason, lines=lines)
 
 
-def _upload_lines(readings: Sequence[tuple[Frame, FrameReading]]) -> Iterable[TextLine]:
+def _lines(readings: Sequence[tuple[Frame, FrameReading]]) -> Iterable[TextLine]:
+    """All lines, without what an earlier frame already said at about the same place."""
+    said: dict[str, list[tuple[int, Box]]] = {}
     for frame, reading in readings:
         for line in reading.lines:
             box = _scaled(line.box, frame.scale)
+            earlier = said.setdefault(line.text, [])
+            if any(index != frame.index and same_place(box, other) for index, other in earlier):
+                continue
+            if len(earlier) < _MAX_COMPARED:
+                earlier.append((frame.index, box))
             yield TextLine(text=line.text, frame=frame.index, confidence=round(line.confidence, 4), box=box)
-
-
-def _distinct(lines: Iterable[TextLine]) -> Iterable[TextLine]:
-    """Without what an earlier frame already said at about the same place."""
-    said: dict[str, list[TextLine]] = {}
-    for line in lines:
-        earlier = said.setdefault(line.text, [])
-        if not any(other.frame != line.frame and _same_box(other.box, line.box) for other in earlier):
-            yield line
-        earlier.append(line)
-
-
-def _same_box(one: Box | None, other: Box | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return same_place(np.asarray(one, dtype=np.float32), np.asarray(other, dtype=np.float32))
 
 
 def _scaled(box: Box, scale: float) -> Box:

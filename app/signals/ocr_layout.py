@@ -34,19 +34,24 @@ def bounds(quad: Quad) -> tuple[float, float, float, float]:
     return float(left), float(top), float(right), float(bottom)
 
 
-def same_place(one: Quad, other: Quad) -> bool:
+def same_place(one: Box, other: Box) -> bool:
     """Whether the upright bounds of two boxes share at least half of the smaller one."""
-    left, top, right, bottom = bounds(one)
-    left2, top2, right2, bottom2 = bounds(other)
+    left, top, right, bottom = _bounds_of_box(one)
+    left2, top2, right2, bottom2 = _bounds_of_box(other)
     shared = max(0.0, min(right, right2) - max(left, left2)) * max(0.0, min(bottom, bottom2) - max(top, top2))
     smaller = min((right - left) * (bottom - top), (right2 - left2) * (bottom2 - top2))
     return smaller > 0 and shared >= _SAME_PLACE_SHARE * smaller
 
 
+def _bounds_of_box(box: Box) -> tuple[float, float, float, float]:
+    across, down = [x for x, _ in box], [y for _, y in box]
+    return min(across), min(down), max(across), max(down)
+
+
 def reading_order(items: Sequence[T], box_of: Callable[[T], Box]) -> list[T]:
     """Rows from the top down, each from the left: an item belongs to a row when its middle lies within the height of
     the row's first item."""
-    placed = sorted(((bounds(np.asarray(box_of(item), dtype=np.float32)), item) for item in items), key=_by_top)
+    placed = sorted(((_bounds_of_box(box_of(item)), item) for item in items), key=_by_top)
     rows: list[list[tuple[tuple[float, float, float, float], T]]] = []
     for bound, item in placed:
         middle = (bound[1] + bound[3]) / 2

@@ -261,6 +261,14 @@ class TestFailures:
         finding = await RapidOcrReader(workers).read([blank(10, 0)], timeout_s=5)
         assert [line.text for line in finding.lines] == ["again", "again"]
 
+    async def test_a_picture_tiled_with_one_word_keeps_every_one(self) -> None:
+        workers = ScriptedWorkers({10: said(*["same"] * 200), 11: said(*["same"] * 200)})
+        finding = await RapidOcrReader(workers).read([blank(10, 0), blank(11, 1)], timeout_s=5)
+        assert len(finding.lines) >= 200
+
+    async def test_nothing_to_look_at_is_not_no_text(self) -> None:
+        assert (await RapidOcrReader(ScriptedWorkers({})).read([], timeout_s=5)).status is Status.FAILED
+
     async def test_cancelling_is_not_swallowed(self) -> None:
         class Stuck:
             async def run(self, function: Callable[..., Any], *args: Any, timeout_s: float) -> Any:

@@ -112,11 +112,11 @@ class TestReadingOrder:
 
 class TestSamePlace:
     def test_a_box_is_where_it_is(self) -> None:
-        assert same_place(quad(0, 0, 10, 10), quad(1, 1, 11, 11))
+        assert same_place(box(0, 0, 10, 10), box(1, 1, 11, 11))
 
     def test_a_part_is_where_the_whole_is(self) -> None:
-        assert same_place(quad(0, 0, 100, 10), quad(80, 0, 100, 10))
+        assert same_place(box(0, 0, 100, 10), box(80, 0, 100, 10))
 
-    @pytest.mark.parametrize("other", [quad(20, 0, 30, 10), quad(0, 0, 0, 10), quad(6, 6, 16, 16)])
-    def test_elsewhere_is_not(self, other: Quad) -> None:
-        assert not same_place(quad(0, 0, 10, 10), other)
+    @pytest.mark.parametrize("other", [box(20, 0, 30, 10), box(0, 0, 0, 10), box(6, 6, 16, 16)])
+    def test_elsewhere_is_not(self, other: Box) -> None:
+        assert not same_place(box(0, 0, 10, 10), other)
