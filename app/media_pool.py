@@ -68,14 +68,18 @@ class MediaPool:
             return
         started = time.monotonic()
         first: list[asyncio.Task[_Worker]] = []
+        failure: WorkerError | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 first = [group.create_task(self._spawn()) for _ in range(self._size)]
         except* WorkerError as errors:
-            raise _first(errors) from None
+            failure = _first(errors)
         finally:
             if not all(task.done() and not task.cancelled() and task.exception() is None for task in first):
                 await self.aclose()
+        if failure is not None:
+            # Out here, because Python before 3.11.4 (Debian 12 has 3.11.2) wraps what is raised inside `except*`.
+            raise failure
         self._supervisors = [asyncio.create_task(self._supervise(task.result())) for task in first]
         log.info("media workers ready", action="media_pool.ready", workers=self._size, took_s=_since(started))
 
