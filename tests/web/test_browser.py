@@ -98,7 +98,7 @@ async def test_the_picture_is_covered_until_it_is_revealed(
     await page.get_by_role("button", name="Hide picture").press("Enter")
     await expect(original).to_have_count(0)
     await page.get_by_label("Text boxes").uncheck()
-    await expect(page.locator("svg.boxes")).to_be_hidden()
+    await expect(page.locator("svg.boxes polygon").first).to_be_hidden()
 
     await rig.evidence.delete((await rig.decisions.page(limit=1))[0][0].image.sha256)
     await page.get_by_role("button", name="Reveal picture").click()

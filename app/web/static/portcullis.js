@@ -4,7 +4,6 @@ document.documentElement.classList.add("js");
 
 // Guarded pictures: the original is fetched, and so recorded, only when somebody asks to see it.
 for (const figure of document.querySelectorAll("[data-guarded]")) {
-  const stage = figure.querySelector(".stage");
   const preview = figure.querySelector(".preview");
   const reveal = figure.querySelector("[data-reveal]");
   const hide = figure.querySelector("[data-hide]");
@@ -17,7 +16,7 @@ for (const figure of document.querySelectorAll("[data-guarded]")) {
   });
 
   boxes?.addEventListener("change", () => {
-    figure.querySelector(".boxes").toggleAttribute("hidden", !boxes.checked);
+    figure.querySelector(".boxes").classList.toggle("off", !boxes.checked);
   });
 
   const cover = () => {
