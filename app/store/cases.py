@@ -8,7 +8,7 @@ from sqlalchemy import func, literal, tuple_
 from sqlmodel import col, select, update
 
 from app.domain import AuditEvent, CaseState, Outcome, ReviewCase, Severity, Verdict
-from app.errors import CaseConflict, NotFound
+from app.errors import CaseConflict, NotFound, StoreUnavailable
 from app.store.cursors import page_limit, read_cursor, time_of, write_cursor
 from app.store.dialects import known_id
 from app.store.outbox import put_events
@@ -127,18 +127,21 @@ def _columns(case: ReviewCase) -> dict[str, Any]:
 
 
 def _case(row: CaseRow) -> ReviewCase:
-    return ReviewCase(
-        id=row.id,
-        decision_id=row.decision_id,
-        state=CaseState(row.state),
-        priority=Severity(-row.rank),
-        opened_at=row.opened_at,
-        claimed_by=row.claimed_by,
-        lease_expires_at=row.lease_expires_at,
-        lapsed_from=row.lapsed_from,
-        verdict=_verdict(row),
-        version=row.version,
-    )
+    try:
+        return ReviewCase(
+            id=row.id,
+            decision_id=row.decision_id,
+            state=CaseState(row.state),
+            priority=Severity(-row.rank),
+            opened_at=row.opened_at,
+            claimed_by=row.claimed_by,
+            lease_expires_at=row.lease_expires_at,
+            lapsed_from=row.lapsed_from,
+            verdict=_verdict(row),
+            version=row.version,
+        )
+    except ValueError as error:
+        raise StoreUnavailable("a stored case cannot be read by this version") from error
 
 
 def _verdict(row: CaseRow) -> Verdict | None:

@@ -32,8 +32,8 @@ class SqlDecisionStore:
         """Commit decision, findings, pins, audit outbox and review case together; the stored decision.
 
         A repeated request (same key, idempotency key and request digest) writes nothing and gets the earlier
-        decision, also when both arrive at once. Raises IdempotencyConflict, MalformedRequest for an idempotency key
-        that cannot be stored, and StoreUnavailable when nothing could be written.
+        decision, also when both arrive at once. Raises IdempotencyConflict, MalformedRequest for text that cannot be
+        stored, and StoreUnavailable when nothing could be written.
         """
         if record.idempotency_key is not None and not storable(record.idempotency_key):
             raise MalformedRequest("the idempotency key holds characters that cannot be stored")
@@ -168,10 +168,17 @@ def _columns(record: DecisionRecord) -> dict[str, Any]:
         "media_type": record.media_type,
         "idempotency_key": record.idempotency_key,
         "request_digest": record.request_digest,
-        "decision": decision.model_dump_json(),
-        "findings": record.findings.model_dump_json(),
-        "context": record.context.model_dump_json(),
+        "decision": _json(decision),
+        "findings": _json(record.findings),
+        "context": _json(record.context),
     }
+
+
+def _json(value: Value) -> str:
+    try:
+        return value.model_dump_json()
+    except ValueError as error:  # half of a surrogate pair, which JSON can spell and UTF-8 cannot hold
+        raise MalformedRequest("the upload's fields hold characters that cannot be stored") from error
 
 
 def _value(kind: type[V], text: str) -> V:

@@ -9,7 +9,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.domain import AuditEvent, KeywordList, Severity, TextSource, new_id
-from app.errors import NotFound
+from app.errors import NotFound, StoreUnavailable
 from app.store.dialects import insert, known_id
 from app.store.outbox import put_events
 from app.store.session import Database
@@ -90,7 +90,10 @@ class SqlRulesets:
             names: dict[str, str] = json.loads(row.lists)
             query = select(KeywordListRow).where(col(KeywordListRow.digest).in_(set(names.values())))
             kept = {(kept.name, kept.digest): kept for kept in (await session.exec(query)).all()}
-        lists = tuple(_list(name, kept[name, list_digest]) for name, list_digest in names.items())
+        try:
+            lists = tuple(_list(name, kept[name, list_digest]) for name, list_digest in names.items())
+        except (KeyError, ValueError) as error:
+            raise StoreUnavailable("a stored ruleset cannot be read by this version") from error
         return StoredRuleset(row.digest, row.policy_digest, row.policy, lists, row.first_activated_at)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -113,7 +113,15 @@ def _translated() -> Iterator[None]:
         # The driver's text may quote the row: only its kind is passed on.
         raise StoreUnavailable("the database refused a row that contradicts another one") from error
     except (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError) as error:
+        log.warning("the database does not answer", action="store_unavailable", reason=_reason(error))
         raise StoreUnavailable(f"the database does not answer ({type(error).__name__})") from error
+
+
+def _reason(error: Exception) -> str:
+    """For the operator. Other errors than these may quote what was to be written."""
+    if isinstance(error, OperationalError | ProgrammingError) and error.orig is not None:
+        return f"{type(error).__name__}: {error.orig}"
+    return f"{type(error).__name__}: {error}" if isinstance(error, OSError) else type(error).__name__
 
 
 def _prepare_file(path: Path, busy_timeout_s: float) -> None:

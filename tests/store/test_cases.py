@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 
 import pytest
+from sqlalchemy import text
 
 from app.domain import CaseState, Outcome, ReviewCase, Severity
-from app.errors import CaseConflict, CaseNotClaimable, MalformedRequest, NotFound
+from app.errors import CaseConflict, CaseNotClaimable, MalformedRequest, NotFound, StoreUnavailable
 from app.review.case import claim, decide, expire
 from app.review.desk import ReviewDesk
 from app.review.memory import InMemoryCaseStore
@@ -208,3 +209,13 @@ async def test_one_case_claimed_by_many_at_once_has_one_holder(database: Databas
     assert len(holders) == 1
     assert await shop.store.find(case.id) == holders[0]
     assert all(isinstance(result, CaseNotClaimable) for result in results if result is not holders[0])
+
+
+async def test_a_case_that_this_version_cannot_read_is_an_error(database: Database) -> None:
+    shop = _sql_shop(database)
+    (case,) = await shop.filled((Severity.HIGH, 0))
+    async with database.writing() as session:
+        await (await session.connection()).execute(text("UPDATE cases SET state = 'appealed'"))
+
+    with pytest.raises(StoreUnavailable):
+        await shop.store.find(case.id)

@@ -5,7 +5,7 @@ from datetime import UTC, timedelta, timezone
 import pytest
 from sqlmodel import select
 
-from app.domain import Decision, Outcome
+from app.domain import Decision, Outcome, UploadContext
 from app.errors import IdempotencyConflict, MalformedRequest, NotFound, StoreUnavailable
 from app.store import Database, SqlAuditLog, SqlCaseStore, SqlDecisionStore
 from app.store.tables import DecisionRow
@@ -128,6 +128,13 @@ async def test_an_idempotency_key_that_cannot_be_stored_is_refused(store: SqlDec
     assert await store.find_idempotent("key_1", key, "sha256:b") is None
     with pytest.raises(MalformedRequest):
         await store.record(samples.record(idempotency_key=key, request_digest="sha256:b"), [], None)
+
+
+async def test_a_caption_that_cannot_be_stored_is_refused(store: SqlDecisionStore) -> None:
+    record = replace(samples.record(), context=UploadContext(caption="half of a pair: \ud83d"))
+
+    with pytest.raises(MalformedRequest):
+        await store.record(record, [], None)
 
 
 async def test_one_decision_is_not_written_twice(store: SqlDecisionStore) -> None:

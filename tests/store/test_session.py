@@ -3,12 +3,14 @@
 import asyncio
 import sqlite3
 import stat
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.domain import CaseState, Outcome
 from app.errors import ConfigurationError, StoreUnavailable
@@ -196,6 +198,23 @@ async def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path, operati
             await _OPERATIONS[operation](database)
         with pytest.raises(StoreUnavailable):
             await database.start()
+
+
+async def test_the_operator_hears_why_and_nothing_that_was_to_be_written(sqlite: SqliteServer) -> None:
+    url = sqlite.new_url()
+    record = samples.record(key_id="the secret of the row")
+    async with opened(url) as database:
+        async with database.writing() as session:
+            await (await session.connection()).exec_driver_sql("PRAGMA query_only=ON")
+        with capture_logs() as logs, pytest.raises(StoreUnavailable) as caught:
+            await SqlDecisionStore(database).record(record, [], None)
+
+    (entry,) = logs
+    assert (entry["action"], entry["reason"]) == (
+        "store_unavailable",
+        "OperationalError: attempt to write a readonly database",
+    )
+    assert "the secret of the row" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:

@@ -1,13 +1,24 @@
-"""Run by Alembic. The connection and its transaction come from `app.store.migrate`; for writing a new revision,
-`alembic -x url=sqlite:///… revision --autogenerate` brings its own."""
+"""Run by Alembic, on the connection and in the transaction that `app.store.migrate` brings; on a connection of its own
+to `-x url=…` when a new revision is written (`python -m app.store.migrations`)."""
+
+from typing import Any, Literal
 
 from alembic import context
+from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection, create_engine
 
 from app.store.tables import DecisionRow
+from app.store.types import UtcDateTime
 
 #: Importing one table declares them all.
 _METADATA = DecisionRow.metadata
+
+
+def _render(_kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
+    if not isinstance(item, UtcDateTime):
+        return False
+    autogen.imports.add("from app.store.types import UtcDateTime")
+    return "UtcDateTime()"
 
 
 def _migrate(connection: Connection) -> None:
@@ -16,6 +27,7 @@ def _migrate(connection: Connection) -> None:
         target_metadata=_METADATA,
         # SQLite can take back table changes like any other once transactions begin explicitly, as ours do.
         transactional_ddl=True,
+        render_item=_render,
         render_as_batch=connection.dialect.name == "sqlite",
     )
     with context.begin_transaction():
