@@ -32,7 +32,7 @@ _TILE_STRETCH = 1.4
 #: Text lines up to this height are whole in at least one tile.
 _TILE_OVERLAP_PX = 160
 
-#: Detection wants sides of at least half of 32 px after scaling, and answers "nothing" below.
+#: Detection wants sides of at least half of 32 px after scaling, and says "nothing" of smaller ones without looking.
 _MIN_SIDE_PX = 64
 
 #: Pictures whose levels span less than this (of 255) are stretched: text at a contrast of 8 is not found otherwise.
@@ -45,6 +45,10 @@ _FLAT_SPAN = 3
 #: scanned page of 384×191 px is lost; detection costs about a CPU-second a megapixel, so not more than this.
 _SMALL_PX = 800
 _MAX_ZOOM = 2.0
+
+#: RapidOCR silently drops what it finds beyond its bound of 1000, so that specks could hide words. Time is the bound
+#: here, and running out of it shows.
+_MAX_CANDIDATES = 1_000_000
 
 #: Lines recognised between two looks at the clock; RapidOCR's own batch.
 _BATCH_LINES = 6
@@ -207,6 +211,7 @@ def _rapidocr() -> Any:
             "Rec.model_path": str(models / "PP-OCRv6_rec_small.onnx"),
             "Det.limit_type": "max",
             "Det.limit_side_len": _TILE_PX,
+            "Det.max_candidates": _MAX_CANDIDATES,
             "Rec.rec_batch_num": _BATCH_LINES,
         }
     )
