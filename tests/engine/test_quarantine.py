@@ -30,3 +30,17 @@ def test_it_remembers_only_so_many_and_forgets_the_oldest() -> None:
 
     assert not quarantine.holds(b"a")
     assert quarantine.holds(b"b")
+
+
+def test_a_suspicion_ends_after_an_hour() -> None:
+    now = [0.0]
+    quarantine = Quarantine(clock=lambda: now[0])
+    quarantine.strike(b"slow")
+    now[0] = 3000.0
+    assert quarantine.strike(b"slow")
+
+    now[0] = 3000.0 + 3599.0
+    assert quarantine.holds(b"slow")
+    now[0] = 3000.0 + 3600.0
+    assert not quarantine.holds(b"slow")
+    assert not quarantine.strike(b"slow")
