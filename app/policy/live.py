@@ -137,15 +137,15 @@ class LiveRuleset:
         """A tick after each change in the two directories, and every poll interval. The directories are watched, not
         the files: an editor's rename and a ConfigMap's swap of links never touch the file that was there."""
         while True:
-            changes = awatch(
-                self._policy_path.parent,
-                self._rules_dir,
-                watch_filter=None,
-                recursive=False,
-                rust_timeout=int(self._poll_interval_s * 1000),
-                yield_on_timeout=True,
-            )
             try:
+                changes = awatch(
+                    self._policy_path.parent,
+                    self._rules_dir,
+                    watch_filter=None,
+                    recursive=False,
+                    rust_timeout=int(self._poll_interval_s * 1000),
+                    yield_on_timeout=True,
+                )
                 async with contextlib.aclosing(changes):
                     async for _ in changes:
                         yield

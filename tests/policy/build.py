@@ -44,7 +44,7 @@ def keyword_list(name: str, *, binding: bool = False, category: str = "goods", *
 LISTS = (keyword_list("banned"), keyword_list("sworn", binding=True))
 
 
-def document(rules: Iterable[Mapping[str, Any]], **parts: Any) -> dict[str, Any]:
+def document(rules: Iterable[Mapping[str, Any]], /, **parts: Any) -> dict[str, Any]:
     """A small sound policy with these rules; `parts` replace its other parts."""
     return {
         "version": 1,
