@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from app.domain import Answer, Picture, Question, QuestionKind, Status
+from app.domain import Answer, Picture, Question, Status
 
 _RGB_BYTES = 3
 
@@ -89,7 +89,3 @@ def all_unanswered(questions: Iterable[Question], status: Status, reason: str) -
 def is_sound(picture: Picture) -> bool:
     """Whether it holds the pixels it says: the engine would read foreign memory for the rest."""
     return picture.width > 0 and picture.height > 0 and len(picture.rgb) == picture.width * picture.height * _RGB_BYTES
-
-
-def without_room_for_an_answer(question: Question) -> bool:
-    return question.kind is QuestionKind.GENERATE and question.max_tokens < 1

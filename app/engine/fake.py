@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind, Status
-from app.engine.base import Reason, all_unanswered, is_sound, unanswered, without_room_for_an_answer
+from app.engine.base import Reason, all_unanswered, is_sound, unanswered
 from app.errors import EngineError
 
 #: Says what a question's answer is. It may wait (to be late) or raise an EngineError (to fail with its code).
@@ -62,7 +62,7 @@ class FakeEngine:
             return unanswered(question, Status.FAILED, Reason.ENGINE_UNAVAILABLE)
         if not is_sound(job.picture):
             return unanswered(question, Status.FAILED, Reason.MALFORMED_PICTURE)
-        if without_room_for_an_answer(question):
+        if question.kind is QuestionKind.GENERATE and question.max_tokens < 1:
             return unanswered(question, Status.FAILED, Reason.NO_TOKENS_ALLOWED)
         remaining_s = job.deadline_at - time.monotonic()
         if remaining_s <= 0:

@@ -100,7 +100,16 @@ class EngineProcess:
             raise EngineCrashed(f"the engine process wrote garbage: {error}") from error
 
     async def close(self) -> None:
-        """Kill the process, which has nothing to save, and end everything that watches it."""
+        """Kill the process, which has nothing to save, and end everything that watches it. A caller that is cancelled
+        meanwhile goes only when that is done: no process is left behind."""
+        ending = asyncio.ensure_future(self._end())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await ending
+            raise
+
+    async def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()

@@ -167,6 +167,29 @@ async def test_closing_the_engine_ends_jobs_and_later_ones_fail_at_once(demo_con
     assert engine.pid is None
 
 
+async def test_closing_at_any_moment_leaves_no_process_behind(demo_config: EngineConfig) -> None:
+    """While it starts, just after it was killed, and while it works."""
+    for moment in ("starting", "killed", "working"):
+        engine = LocalEngine(demo_config)
+        await engine.start()
+        pid = None
+        if moment != "starting":
+            await engine.wait_ready(START_S)
+            pid = pid_of(engine)
+        running = asyncio.create_task(all_answers(engine.ask(job(many()))))
+        await asyncio.sleep(0.01)
+        if moment == "killed" and pid is not None:
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.001)
+
+        await engine.aclose()
+
+        assert len(await running) == len(many())
+        if pid is not None:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+
 async def test_a_missing_file_is_said_and_healed_without_a_restart(copied: ModelFiles) -> None:
     hidden = copied.projector.with_name("elsewhere.gguf")
     copied.projector.rename(hidden)
