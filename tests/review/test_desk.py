@@ -176,6 +176,8 @@ class Queue(RuleBasedStateMachine):
         self.verdicts: dict[str, Verdict] = {}
         #: Who may believe, by the answers they got, to have a case whose lease is not over.
         self.believers: dict[str, dict[str, datetime]] = {}
+        #: Who took a case last and did not give it back: only that reviewer may still change it.
+        self.last: dict[str, str] = {}
 
     @rule(target=cases, priority=st.sampled_from(Severity))
     def open(self, priority: Severity) -> str:
@@ -210,6 +212,7 @@ class Queue(RuleBasedStateMachine):
         except LeaseLost:
             assert reviewer not in self._holders(case_id)
             return
+        assert self.last.get(case_id) == reviewer
         self._took(case, reviewer)
 
     @rule(case_id=cases, reviewer=reviewers)
@@ -219,6 +222,7 @@ class Queue(RuleBasedStateMachine):
         except LeaseLost:
             assert reviewer not in self._holders(case_id)
             return
+        assert self.last.pop(case_id, None) == reviewer
         self.believers[case_id].pop(reviewer, None)
 
     @rule(case_id=cases, reviewer=reviewers, outcome=st.sampled_from([Outcome.PASS, Outcome.REJECT]))
@@ -228,6 +232,7 @@ class Queue(RuleBasedStateMachine):
         except CaseError:
             assert reviewer not in self._holders(case_id)
             return
+        assert self.last.get(case_id) == reviewer
         assert case.verdict is not None
         assert case.verdict.outcome is outcome
         self.verdicts.setdefault(case_id, case.verdict)
@@ -257,6 +262,7 @@ class Queue(RuleBasedStateMachine):
         assert case.id not in self.verdicts
         assert case.lease_expires_at is not None
         self.believers[case.id][reviewer] = case.lease_expires_at
+        self.last[case.id] = reviewer
 
     def _holders(self, case_id: str) -> set[str]:
         now = self.setting.clock.now
