@@ -48,8 +48,8 @@ def decide(
     trials = [_trial_points(bound, cuts.get(name, set())) for name, bound in at_least.items()]
     if math.prod(map(len, trials)) > MAX_TRIALS:
         return Truth.UNKNOWN
-    results = {run({**known, **dict(zip(at_least, values, strict=True))}) for values in product(*trials)}
-    return results.pop() if len(results) == 1 else Truth.UNKNOWN
+    others = (run({**known, **dict(zip(at_least, values, strict=True))}) for values in product(*trials))
+    return low if all(result is low for result in others) else Truth.UNKNOWN
 
 
 class _Trend(Enum):

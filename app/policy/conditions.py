@@ -49,7 +49,10 @@ class Condition:
     def run(self, activation: Any) -> Truth:
         """Evaluates with what `Compiler.activation` made. An error, such as a missing value that decides, is
         unknown."""
-        value = self._expression.eval(activation).value()
+        try:
+            value = self._expression.eval(activation).value()
+        except RuntimeError:  # how the library refuses a value that it cannot take
+            return Truth.UNKNOWN
         return truth.of(value) if isinstance(value, bool) else Truth.UNKNOWN
 
 

@@ -43,6 +43,7 @@ def gather(
     """The facts of one upload; thresholds are not among them."""
     facts = Facts()
     facts.known.update(_image_and_context(findings, context))
+    _add_surface(facts, context.surface or "")
     for name, probe in probes.items():
         _add_probe(facts, name, probe)
     for name, score in scores.items():
@@ -85,9 +86,16 @@ def _image_and_context(findings: Findings, context: UploadContext) -> dict[str, 
         "image.size_bytes": image.size_bytes,
         "image.format": image.format,
         "image.transparent": image.transparent,
-        "context.surface": context.surface or "",
         "context.has_caption": bool(context.caption),
     }
+
+
+def _add_surface(facts: Facts, surface: str) -> None:
+    """JSON can carry half of a surrogate pair, which is no text and which the CEL library refuses."""
+    if surface.isascii() or surface.encode("utf-8", "ignore").decode() == surface:
+        facts.known["context.surface"] = surface
+    else:
+        facts.blame["context.surface"] = ("context.surface: not text",)
 
 
 def _add(facts: Facts, name: str, value: Number | None, *, lower_bound: bool, blame: Iterable[str]) -> None:

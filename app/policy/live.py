@@ -106,7 +106,7 @@ class LiveRuleset:
         except Exception as fault:
             detail = fault.detail if isinstance(fault, PortcullisError) else type(fault).__name__
             message = f"the new ruleset is sound, but could not be recorded: {detail}"
-            self._reject("not_recorded", (PolicyProblem(self._policy_path.name, 1, 1, message),))
+            self._reject("not_recorded", (PolicyProblem(self._policy_path.name, 1, 1, message),), fault)
             return False
         self._put_in_force(ruleset, fingerprint)
         return True
@@ -120,7 +120,7 @@ class LiveRuleset:
         for warning in ruleset.warnings:
             log.warning("policy warning", action="policy_warning", file=warning.file, detail=warning.message)
 
-    def _reject(self, result: str, problems: tuple[PolicyProblem, ...]) -> None:
+    def _reject(self, result: str, problems: tuple[PolicyProblem, ...], fault: Exception | None = None) -> None:
         if problems == self.status.problems:
             return  # said already
         self.status = replace(self.status, problems=problems, failed_at=datetime.now(UTC))
@@ -131,6 +131,7 @@ class LiveRuleset:
             result=result,
             ruleset=self.current.digest,
             problems=[f"{one.file}:{one.line}:{one.column}: {one.message}" for one in problems],
+            exc_info=fault,
         )
 
     async def _ticks(self) -> AsyncGenerator[None]:

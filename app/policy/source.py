@@ -1,8 +1,10 @@
 """The text of a policy file, and where in it each value stands."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from app.errors import PolicyProblem
 
@@ -47,16 +49,17 @@ class Source:
 
     def problem_at(self, offset: int, message: str, *, hint: str | None = None) -> PolicyProblem:
         offset = min(offset, len(self.text))
-        breaks = list(_BREAK.finditer(self.text, 0, offset))
-        line_start = breaks[-1].end() if breaks else 0
-        line_end = _BREAK.search(self.text, line_start)
+        starts = _line_starts(self.text)
+        line = bisect_right(starts, offset)
+        start = starts[line - 1]
+        end = _BREAK.search(self.text, start)
         return PolicyProblem(
             file=self.file,
-            line=len(breaks) + 1,
-            column=offset - line_start + 1,
+            line=line,
+            column=offset - start + 1,
             message=message,
             hint=hint,
-            source_line=self.text[line_start : line_end.start() if line_end else len(self.text)],
+            source_line=self.text[start : end.start() if end else len(self.text)],
         )
 
     def _nearest(self, path: Path, spans: Mapping[Path, Span]) -> Span:
@@ -72,6 +75,12 @@ class Source:
         if seen < len(marks):
             return marks[seen]
         return marks[-1] + 1 if marks else span.start
+
+
+@lru_cache(maxsize=4)
+def _line_starts(text: str) -> list[int]:
+    """A file of nothing but mistakes asks for this once a mistake."""
+    return [0, *(found.end() for found in _BREAK.finditer(text))]
 
 
 def _non_blank(text: str, span: Span) -> list[int]:

@@ -80,6 +80,12 @@ def test_an_evaluation_error_is_unknown() -> None:
     assert (evaluation.outcome, evaluation.degraded_by) == (Outcome.REVIEW, ("rules.broken: evaluation failed",))
 
 
+def test_half_a_surrogate_pair_is_unknown_not_an_outage() -> None:
+    rules = ruleset(rule("r1", 'context.surface == "shop"'), rule("r2", HIGH))
+    evaluation = judge(rules, findings(a=0.95), surface="\ud800")
+    assert (evaluation.outcome, evaluation.degraded_by) == (Outcome.REJECT, ("context.surface: not text",))
+
+
 def test_shadow_rules_are_recorded_and_decide_nothing() -> None:
     evaluation = judge(ruleset(rule("shy", "true", mode="shadow"), rule("high", HIGH)), findings())
     assert (evaluation.outcome, evaluation.violations, evaluation.degraded) == (Outcome.PASS, (), False)
