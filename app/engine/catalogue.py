@@ -35,7 +35,7 @@ class CatalogueFiles(Value):
 class CatalogueForm(Value):
     before_picture: str
     after_picture: str
-    after_question: str
+    after_question: Text
 
 
 class CatalogueWords(Value):

@@ -43,16 +43,15 @@ def _answer(channel: Channel, resident: Resident, ask: Ask, rgb: bytes) -> Done:
     started = time.monotonic()
     deadline = started + ask.remaining_s
     job = Job(resident, ask, channel.send)
-    status, reason, faulty = Status.TIMEOUT, Reason.DEADLINE, False
+    status, reason, faulty = Status.FAILED, Reason.ENGINE_FAULT, True
     try:
         job.run(rgb, lambda: channel.cancelled(ask.job) or time.monotonic() >= deadline)
+        faulty = False
     except Stop:
-        pass
+        status, reason, faulty = Status.TIMEOUT, Reason.DEADLINE, False
     except picture.Fault as fault:
-        status, reason, faulty = Status.FAILED, Reason.ENGINE_FAULT, True
         logs.log("E", f"a job failed: {fault}")
     except Exception as error:  # one job's mistake must not end the process that others wait for
-        status, reason, faulty = Status.FAILED, Reason.ENGINE_FAULT, True
         logs.log("E", f"a job failed: {type(error).__name__}")
     for number in list(job.open):
         channel.send(Answered(job=ask.job, number=number, status=status, reason=reason))

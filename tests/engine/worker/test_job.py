@@ -115,6 +115,28 @@ def test_groups_give_the_answers_of_one_batch(resident: Resident) -> None:
             assert answers[number].log_yes == pytest.approx(first.log_yes, abs=BOUND)
 
 
+def test_the_context_is_filled_to_its_last_cell(resident: Resident) -> None:
+    """Questions that fill it alone, in pairs and unevenly: what is planned to fit does."""
+    shown = make_picture(0)
+    with picture.tokenized(resident.model, resident.form, ask_of(shown, []), shown.rgb) as found:
+        prefix = found.cells
+    ending = len(resident.tokenizer.form(resident.form.after_question))
+    letters = "xz" * 4000
+    sizes = [
+        resident.model.context_tokens - prefix - ending,
+        *[(resident.model.context_tokens - prefix) // 2 - ending] * 4,
+        *(97 * n % 900 + 1 for n in range(12)),
+    ]
+    questions = [Question(f"{n}", QuestionKind.YES_NO, letters[:size]) for n, size in enumerate(sizes)]
+    assert len(resident.tokenizer.plain(letters[:100])) == 100
+
+    answers = run(resident, shown, [*questions, caption(20)])
+
+    assert {answer.status for answer in answers.values()} == {Status.OK}
+    over = Question("over", QuestionKind.YES_NO, letters[: sizes[0] + 1])
+    assert run(resident, shown, [over])[0].reason == "question_too_long"
+
+
 def test_yes_no_answers_come_before_generated_ones(resident: Resident) -> None:
     answers = list(run(resident, make_picture(2), [caption(), *probes()]))
 
