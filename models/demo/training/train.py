@@ -1,0 +1,280 @@
+"""The trainer: first to see (every patch says which pictogram it belongs to), then to answer as well.
+
+Several processes of one thread each, gradients averaged by gloo: on a machine that others use too, one process with
+as many threads waits at every barrier for the thread that was pushed aside, and was four times slower.
+"""
+
+import csv
+import dataclasses
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from .data import PictureBatch, draw_pictures, draw_text, tree_mask, trunk_tokens
+from .glyphs import CLASSES
+from .model import DemoModel
+from .render import Mix, Renderer
+from .shape import Shape
+from .vocabulary import YES_NO_IDS
+
+_BACKGROUND_WEIGHT = 0.25
+_MATRIX_LR, _OTHER_LR = 0.02, 2e-3
+_WARM_UP_STEPS = 60
+_DECAY_FROM = 0.45
+_CURVE_FIELDS = ("minutes", "step", "pictures", "patch_accuracy", "yes_no_loss", "yes_no_accuracy", "word_accuracy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """`minutes` are of a process's CPU time on a CPU, so that a busy machine changes when training ends and not how
+    much is learned, and of the clock elsewhere. `see_share` of them goes to seeing alone. `batch` is per process, in
+    pictures of 160×160."""
+
+    out: Path
+    minutes: float = 60.0
+    see_share: float = 0.4
+    batch: int = 24
+    probes: int = 4
+    seed: int = 0
+    device: str = "cpu"
+    processes: int = 2
+    save_every_s: float = 120.0
+    check_every_s: float = 300.0
+
+
+class Auxiliary(nn.Module):
+    """Heads that only training has: the pictogram of each patch, and of each picture token."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.patch = nn.Linear(shape.vision_width, CLASSES)
+        self.cell = nn.Linear(shape.text_width, CLASSES)
+        weight = torch.ones(CLASSES)
+        weight[0] = _BACKGROUND_WEIGHT
+        self.register_buffer("weight", weight)
+
+    def forward(self, patches: Tensor, cells: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and the share of pictogram patches that were named right."""
+        logits = self.patch(patches).float()
+        by_patch = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), self.weight, label_smoothing=0.02)
+        cell_labels = labels.view(labels.shape[0], -1, 4).amax(-1)
+        by_cell = functional.cross_entropy(self.cell(cells).float().flatten(0, 1), cell_labels.flatten(), self.weight)
+        drawn = labels > 0
+        right = (logits.argmax(-1) == labels)[drawn].float().mean() if drawn.any() else torch.zeros(())
+        return by_patch + by_cell, right
+
+
+def answer_loss(
+    model: DemoModel, cells: Tensor, batch: PictureBatch, rng: random.Random, probes: int
+) -> tuple[Tensor, list[float]]:
+    """The loss of the answers, and [yes/no loss, yes/no accuracy, accuracy of other words]."""
+    device = cells.device
+    text = draw_text(rng, batch.truths, cells.shape[1], probes)
+    trunk = torch.tensor(trunk_tokens(), device=device)
+    before = len(trunk) + cells.shape[1]
+    rows = len(batch.truths)
+    words = model.text.embed(text.tokens.to(device))
+    x = torch.cat([model.text.embed(trunk)[None].expand(rows, -1, -1), cells.to(words.dtype), words], 1)
+    branches = torch.cat([torch.full((rows, before), -1), text.branches], 1).to(device)
+    positions = torch.cat([torch.arange(before)[None].expand(rows, -1), text.positions], 1).to(device)
+    learned = (text.weights > 0).to(device)
+    states = model.text(x, positions, tree_mask(branches))[:, before:][learned]
+    logits = model.text.head(states).float()
+    targets, weights = text.targets.to(device)[learned], text.weights.to(device)[learned]
+    losses = functional.cross_entropy(logits, targets, reduction="none")
+    with torch.no_grad():
+        right = (logits.argmax(1) == targets).float()
+        yes_no = torch.isin(targets, torch.tensor(YES_NO_IDS, device=device))
+        figures = [losses[yes_no].mean().item(), right[yes_no].mean().item(), right[~yes_no].mean().item()]
+    return (losses * weights).sum() / weights.sum(), figures
+
+
+def _optimizers(model: DemoModel, auxiliary: Auxiliary) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices, AdamW for the rest."""
+    outer = ("embed", "head", "patch", "merge_")
+    hidden = [p for n, p in model.named_parameters() if p.ndim == 2 and not any(o in n for o in outer)]  # noqa: PLR2004
+    inner = {id(p) for p in hidden}
+    rest = [p for p in (*model.parameters(), *auxiliary.parameters()) if id(p) not in inner]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": 0.02},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    adam = torch.optim.AdamW(groups, lr=_OTHER_LR, betas=(0.9, 0.98))
+    muon = torch.optim.Muon(hidden, lr=_MATRIX_LR, momentum=0.95, weight_decay=0.01)
+    for optimizer in (adam, muon):
+        for group in optimizer.param_groups:
+            group["base_lr"] = group["lr"]
+    return [adam, muon]
+
+
+class Trainer:
+    """One process of the training; `rank` 0 writes checkpoint, curve and progress."""
+
+    def __init__(self, plan: Plan, shape: Shape, renderers: tuple[Renderer, Renderer], rank: int) -> None:
+        self.plan, self.rank = plan, rank
+        torch.manual_seed(plan.seed)
+        self.model = DemoModel(shape).to(plan.device)
+        self.auxiliary = Auxiliary(shape).to(plan.device)
+        self.optimizers = _optimizers(self.model, self.auxiliary)
+        self.train_pictures, self.check_pictures = renderers
+        self.step, self.pictures, self.spent_s = 0, 0, 0.0
+
+    def resume(self) -> bool:
+        path = self.plan.out / "checkpoint.pt"
+        if not path.exists():
+            return False
+        state = torch.load(path, map_location=self.plan.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.auxiliary.load_state_dict(state["auxiliary"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step, self.pictures, self.spent_s = state["step"], state["pictures"], state["spent_s"]
+        return True
+
+    def save(self) -> None:
+        state = {
+            "shape": dataclasses.asdict(self.model.shape),
+            "model": self.model.state_dict(),
+            "auxiliary": self.auxiliary.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "step": self.step,
+            "pictures": self.pictures,
+            "spent_s": self.spent_s,
+        }
+        partial = self.plan.out / "checkpoint.part"
+        torch.save(state, partial)
+        partial.replace(self.plan.out / "checkpoint.pt")
+
+    def run(self) -> None:
+        budget_s = self.plan.minutes * 60
+        rng = np.random.default_rng([self.plan.seed, self.rank, self.step])
+        words = random.Random(f"{self.plan.seed}-{self.rank}-{self.step}")  # noqa: S311 - not a secret
+        bar = tqdm(total=round(budget_s), initial=round(self.spent_s), unit="s", disable=self.rank != 0)
+        saved = checked = time.monotonic()
+        last = self._clock_s()
+        while (share := self._agree(self.spent_s / budget_s)) < 1:
+            figures = self._step(rng, words, share)
+            self.spent_s, last = self.spent_s + self._clock_s() - last, self._clock_s()
+            now = time.monotonic()
+            if self.rank != 0:
+                continue
+            bar.update(round(self.spent_s) - bar.n)
+            bar.set_postfix_str(f"step {self.step} pictures {self.pictures} {figures}", refresh=False)
+            if now - saved > self.plan.save_every_s:
+                saved = now
+                self.save()
+            if now - checked > self.plan.check_every_s:
+                checked = now
+                self._record(self.check(answers=share > self.plan.see_share))
+        if self.rank == 0:
+            self._record(self.check(answers=True))
+            self.save()
+        bar.close()
+
+    def _clock_s(self) -> float:
+        return time.process_time() if self.plan.device == "cpu" else time.monotonic()
+
+    def _agree(self, share: float) -> float:
+        """Everybody goes by the clock of rank 0."""
+        if self.plan.processes == 1:
+            return share
+        agreed = torch.tensor([share], dtype=torch.float64)
+        dist.broadcast(agreed, 0)
+        return float(agreed.item())
+
+    def _step(self, rng: np.random.Generator, words: random.Random, share: float) -> str:
+        answers = share >= self.plan.see_share
+        rate = min(1.0, (self.step + 1) / _WARM_UP_STEPS) * max(0.005, min(1.0, (1 - share) / (1 - _DECAY_FROM)))
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * rate
+            optimizer.zero_grad(set_to_none=True)
+        crowd = not answers or rng.random() < 0.15  # noqa: PLR2004 - so that crowds stay familiar
+        batch = draw_pictures(self.train_pictures, rng, self.plan.batch, Mix(crowd=crowd, empty=0.1 if crowd else 0.22))
+        with torch.autocast(self.plan.device.split(":")[0], torch.bfloat16):
+            patches, cells = self.model.vision(batch.pictures.to(self.plan.device))
+            loss, right = self.auxiliary(patches, cells, batch.labels.to(self.plan.device))
+            figures = [float(right)]
+            if answers:
+                said, more = answer_loss(self.model, cells, batch, words, self.plan.probes)
+                loss = 0.5 * loss + 2 * said
+                figures += more
+        loss.backward()
+        self._average_gradients()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        self.pictures += len(batch.truths) * self.plan.processes
+        return " ".join(f"{f:.3f}" for f in figures)
+
+    def _average_gradients(self) -> None:
+        gradients = [p.grad for p in (*self.model.parameters(), *self.auxiliary.parameters()) if p.grad is not None]
+        if self.plan.processes > 1:
+            flat = torch.cat([g.flatten() for g in gradients])
+            dist.all_reduce(flat)
+            flat /= self.plan.processes
+            torch._foreach_copy_(
+                gradients,
+                [p.view_as(g) for p, g in zip(flat.split([g.numel() for g in gradients]), gradients, strict=True)],
+            )
+        adam = self.optimizers[0]
+        nn.utils.clip_grad_norm_([p for group in adam.param_groups for p in group["params"] if p.grad is not None], 1.0)
+
+    @torch.no_grad()
+    def check(self, *, answers: bool, batches: int = 6) -> list[float]:
+        """Figures on pictures from another seed, on held-out photographs and decoys."""
+        rng, words = np.random.default_rng(10_000_019), random.Random(7)  # noqa: S311
+        found: list[list[float]] = []
+        for _ in range(batches):
+            batch = draw_pictures(self.check_pictures, rng, self.plan.batch, Mix())
+            with torch.autocast(self.plan.device.split(":")[0], torch.bfloat16):
+                patches, cells = self.model.vision(batch.pictures.to(self.plan.device))
+                _, right = self.auxiliary(patches, cells, batch.labels.to(self.plan.device))
+                figures = [float(right)]
+                if answers:
+                    figures += answer_loss(self.model, cells, batch, words, self.plan.probes)[1]
+            found.append(figures)
+        return [float(v) for v in np.mean(found, 0)]
+
+    def _record(self, figures: list[float]) -> None:
+        path = self.plan.out / "curve.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if fresh:
+                writer.writerow(_CURVE_FIELDS)
+            writer.writerow([round(self.spent_s / 60, 2), self.step, self.pictures, *(round(f, 4) for f in figures)])
+
+
+def run_process(rank: int, plan: Plan, shape: Shape, renderers: tuple[Renderer, Renderer], resume: bool) -> None:
+    """The body of one training process."""
+    if plan.processes > 1:
+        torch.set_num_threads(1)
+        store = dist.FileStore(str(plan.out / "rendezvous"), plan.processes)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=plan.processes)
+    trainer = Trainer(plan, shape, renderers, rank)
+    if resume and trainer.resume() and rank == 0:
+        tqdm.write(f"resumed at step {trainer.step}, {trainer.spent_s / 60:.1f} minutes")
+    trainer.run()
+    if plan.processes > 1:
+        dist.destroy_process_group()
+
+
+def train(plan: Plan, shape: Shape, renderers: tuple[Renderer, Renderer], *, resume: bool) -> None:
+    plan.out.mkdir(parents=True, exist_ok=True)
+    (plan.out / "rendezvous").unlink(missing_ok=True)
+    if plan.processes == 1:
+        run_process(0, plan, shape, renderers, resume)
+        return
+    # Forked: the photographs are loaded once and shared.
+    torch.multiprocessing.start_processes(
+        run_process, (plan, shape, renderers, resume), nprocs=plan.processes, start_method="fork"
+    )
