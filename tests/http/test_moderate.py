@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from app.domain import EngineState
+from app.http.uploads import _decoded
 from tests.http.rig import UPLOAD_BYTES, Rig, picture
 
 PNG = picture()
@@ -55,6 +57,23 @@ async def test_the_answer_is_the_decision_that_is_stored(rig: Rig) -> None:
     answer = await post(rig, json=as_json())
     stored = await rig.decisions.find(answer.json()["id"], key_id="key-moderate")
     assert answer.json() == stored.model_dump(mode="json")
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 786_431, 786_432, 786_433, 1_572_864, 1_572_865, 2_000_000])
+def test_base64_in_slices_is_base64(size: int) -> None:
+    data = random.Random(size).randbytes(size)  # noqa: S311 - not a secret
+    assert _decoded(b64encode(data).decode()) == data
+
+
+@pytest.mark.parametrize("text", ["A", "AA", "AAA", "AA==AAAA", "A===", "AAAA=", "====", "AAA\n", "AA-_", "é", "=" * 8])
+def test_base64_is_strict(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whichever of several it is
+        _decoded(text)
+
+
+def test_padding_inside_is_not_hidden_by_the_slices() -> None:
+    with pytest.raises(ValueError, match="padding"):
+        _decoded("A" * (2**20 - 2) + "==" + "AAAA")
 
 
 async def test_blank_form_fields_are_absent(rig: Rig) -> None:
@@ -278,3 +297,36 @@ async def test_the_demonstration_is_told_in_body_and_header(rig: Rig) -> None:
     rig.engine_is(demonstration=True)
     answer = await post(rig, **as_parts())
     assert (answer.headers["portcullis-demo"], answer.json()["demo"]) == ("true", True)
+
+
+async def test_a_caller_that_hangs_up_is_no_fault(rig: Rig) -> None:
+    """Said to the application as a server says it: half a body, then a disconnect."""
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b'{"image"', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    token = rig.keys.tokens["moderate"].encode()
+    headers = [(b"content-type", b"application/json"), (b"authorization", b"Bearer " + token), (b"host", b"a")]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/moderate",
+        "raw_path": b"/v1/moderate",
+        "query_string": b"",
+        "headers": headers,
+        "scheme": "http",
+        "server": ("a", 80),
+        "client": ("b", 1),
+        "root_path": "",
+        "http_version": "1.1",
+    }
+    await rig.app(scope, receive, send)  # type: ignore[arg-type]
+    assert sent[0]["status"] == 400

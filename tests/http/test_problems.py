@@ -15,7 +15,8 @@ SECRET = "/srv/secret/path postgres://user:hunter2@db"
 
 
 def leaves(kind: type[PortcullisError]) -> Iterator[type[PortcullisError]]:
-    children = kind.__subclasses__()
+    """Of the tree itself: other tests make classes of their own."""
+    children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
     if not children:
         yield kind
     for child in children:

@@ -140,7 +140,7 @@ async def test_a_case_is_worked_with_the_keyboard(console: Console, upload: Path
     await shoot(page, screenshots, "queue")
     await page.get_by_role("button", name="Claim the next case").press("Enter")
     await page.wait_for_url("**/review/case_*")
-    await expect(page.locator("[data-lease]")).to_contain_text(re.compile(r"Yours for 1[45]:\d\d"))
+    await expect(page.locator("[data-lease-s]")).to_contain_text(re.compile(r"Yours for 1[45]:\d\d"))
     await expect(page.locator("img.original")).to_have_count(0)
     await page.get_by_label("Note").fill("two people fighting")
     await page.get_by_role("button", name="Renew").press("Enter")

@@ -110,8 +110,9 @@ for (const form of document.querySelectorAll("[data-upload]")) {
   window.addEventListener("pageshow", rest);
 }
 
-for (const lease of document.querySelectorAll("[data-lease]")) {
-  const end = Date.parse(lease.dataset.lease);
+for (const lease of document.querySelectorAll("[data-lease-s]")) {
+  // Counted from the server's clock, which this one may differ from.
+  const end = Date.now() + Number(lease.dataset.leaseS) * 1000;
   const status = document.querySelector("[data-lease-status]");
   const WARN_S = 120;
   let said = "";
@@ -128,7 +129,7 @@ for (const lease of document.querySelectorAll("[data-lease]")) {
     else if (left <= WARN_S) say("Less than two minutes of the lease are left.");
     if (left > 0) setTimeout(tick, 1000);
   };
-  if (!Number.isNaN(end)) tick();
+  tick();
 }
 
 // A note that is being written survives renewing the lease, which loads the page anew.
