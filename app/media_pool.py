@@ -222,8 +222,10 @@ class _Worker:
             raise _ProcessEnded from None
 
     def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        # Not Process.kill(): it polls first, and so may collect the exit status that asyncio's watcher is waiting for.
+        if self.alive:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     async def epitaph(self) -> str:
         """How the process ended, once it has."""
