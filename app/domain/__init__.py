@@ -25,12 +25,15 @@ from app.domain.findings import (
     TextLine,
 )
 from app.domain.images import Backdrop, Frame, Image, ImageFacts, Picture
-from app.domain.needs import KeywordList, Needs, ProbeQuestion
+from app.domain.needs import COUNTED_SCORE, DEFAULT_VIEWS, VIEWS, KeywordList, Needs, ProbeQuestion, TermOptions
 from app.domain.review import CaseState, ReviewCase, Verdict
 from app.domain.value import Value, new_id
-from app.domain.words import Mode, Outcome, Severity, Status, TextSource, Truth
+from app.domain.words import Mode, Outcome, Severity, Status, TermKind, TextSource, Truth
 
 __all__ = [
+    "COUNTED_SCORE",
+    "DEFAULT_VIEWS",
+    "VIEWS",
     "Answer",
     "AuditEvent",
     "Backdrop",
@@ -66,6 +69,8 @@ __all__ = [
     "SceneFinding",
     "Severity",
     "Status",
+    "TermKind",
+    "TermOptions",
     "TextFinding",
     "TextLine",
     "TextSource",

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from app.domain.images import ImageFacts
 from app.domain.value import Value
-from app.domain.words import Status, TextSource
+from app.domain.words import Severity, Status, TextSource
 
 #: Four corners, clockwise from the top left of the text, in pixels of the upright upload.
 Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
@@ -67,7 +67,11 @@ class SceneFinding(Value):
 
 class KeywordMatch(Value):
     """One listed term found. `span` is [start, end) in code points of the line (`line` counts within the source);
-    `matched` is what those code points are, `term` what the list says, `view` the normalisation that found it."""
+    `matched` is what those code points are, `term` what the list says, `view` the normalisation that found it (several
+    joined by `+`), `score` (0..1) what a match by that view is worth.
+
+    Of a built-in matcher (`view` is `builtin`) the term is its name, and `matched` is masked where it is personal.
+    """
 
     list: str
     category: str
@@ -79,6 +83,8 @@ class KeywordMatch(Value):
     view: str
     frame: int = 0
     box: tuple[tuple[float, float], ...] | None = None
+    score: float = Field(default=1.0, ge=0, le=1)
+    severity: Severity | None = None
 
 
 class KeywordFinding(Value):

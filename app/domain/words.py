@@ -59,3 +59,11 @@ class TextSource(StrEnum):
     MODEL_TEXT = "model_text"
     CAPTION = "caption"
     SCENE = "scene"
+
+
+class TermKind(StrEnum):
+    """How a line of a list is matched: as words, as a RE2 pattern, or by a matcher that is built in."""
+
+    PLAIN = "plain"
+    REGEX = "regex"
+    BUILTIN = "builtin"

@@ -5,15 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import TypeAdapter
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.domain import AuditEvent, KeywordList, Severity, TextSource, new_id
+from app.domain import DEFAULT_VIEWS, AuditEvent, KeywordList, Severity, TermOptions, TextSource, new_id
 from app.errors import NotFound, StoreUnavailable
 from app.store.dialects import insert, known_id
 from app.store.outbox import put_events
 from app.store.session import Database
 from app.store.tables import ActivationRow, KeywordListRow, RulesetRow
+
+_OPTIONS = TypeAdapter(TermOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,11 @@ def _content(keyword_list: KeywordList) -> str:
             "sources": sorted(source.value for source in keyword_list.sources),
             "binding": keyword_list.binding,
             "terms": keyword_list.terms,
+            "options": [
+                [number, _OPTIONS.dump_python(options, mode="json")] for number, options in keyword_list.options
+            ],
+            "allow": keyword_list.allow,
+            "views": keyword_list.views,
         }
     )
 
@@ -133,4 +141,7 @@ def _list(name: str, row: KeywordListRow) -> KeywordList:
         binding=content["binding"],
         terms=tuple(content["terms"]),
         digest=row.digest,
+        options=tuple((number, _OPTIONS.validate_python(options)) for number, options in content.get("options", ())),
+        allow=tuple(content.get("allow", ())),
+        views=tuple((view, weight) for view, weight in content.get("views", DEFAULT_VIEWS)),
     )

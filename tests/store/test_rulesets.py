@@ -1,8 +1,9 @@
 import asyncio
+from datetime import date
 
 import pytest
 
-from app.domain import KeywordList, Severity, TextSource
+from app.domain import KeywordList, Severity, TermKind, TermOptions, TextSource
 from app.errors import NotFound
 from app.store import Database, SqlAuditLog, SqlRulesets
 from tests.store import samples
@@ -82,6 +83,16 @@ async def test_two_files_with_the_same_bytes_keep_their_names(rulesets: SqlRules
     await _record(rulesets, "one", first, second)
 
     assert (await rulesets.find("sha256:one")).lists == (first, second)
+
+
+async def test_a_list_comes_back_with_everything_its_lines_said(rulesets: SqlRulesets) -> None:
+    options = ((0, TermOptions(kind=TermKind.REGEX, severity=Severity.LOW, until=date(2027, 1, 31))),)
+    views = (("fold", 1.0), ("pinyin", 0.4))
+    written = KeywordList(**{**_fields(_list("first", "a+b")), "options": options, "allow": ("abc",), "views": views})
+
+    await _record(rulesets, "one", written)
+
+    assert (await rulesets.find("sha256:one")).lists == (written,)
 
 
 async def test_nodes_that_read_one_edit_at_once_activate_it_once(rulesets: SqlRulesets, database: Database) -> None:
