@@ -58,6 +58,9 @@ def reader(pool: MediaPool) -> TextReader:
 
 
 class TestReading:
+    async def test_the_networks_do_not_crawl_through_denormal_numbers(self, pool: MediaPool) -> None:
+        assert await pool.run(_smallest_product, timeout_s=PATIENCE_S) == 0.0
+
     async def test_a_page_of_a_book(self, reader: TextReader) -> None:
         finding = await reader.read([as_frame(Image.fromarray(skimage.data.page()))], timeout_s=PATIENCE_S)
         assert finding.status is Status.OK
@@ -174,6 +177,11 @@ class TestReading:
 
     async def test_the_version_is_pinned_and_the_networks_stay_in_the_workers(self, reader: TextReader) -> None:
         assert re.fullmatch(r"rapidocr \d+\.\d+\.\d+", reader.version)
+
+
+def _smallest_product() -> float:
+    """In a worker: half of the smallest normal number, which takes a denormal one to write down."""
+    return float(np.full(64, np.finfo(np.float32).tiny) @ np.eye(64, dtype=np.float32)[0] * np.float32(0.5))
 
 
 def _break_recognition() -> None:
