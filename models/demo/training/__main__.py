@@ -15,6 +15,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train both towers")
     train.add_argument("--out", type=Path, default=_HERE / "build/run")
     train.add_argument("--minutes", type=float, default=45.0, help="CPU time of a process, or clock on a GPU")
+    train.add_argument("--see-share", type=float, default=0.36, help="of the minutes, before answers are trained too")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="cpu")
     train.add_argument("--processes", type=int, default=2, help="of one thread each; 1 on a GPU")
@@ -40,6 +41,13 @@ def main() -> None:
     commands[arguments.command](arguments)
 
 
+def _quiet() -> None:
+    """The engine tells of every job; here only trouble is news."""
+    import structlog  # noqa: PLC0415
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
+
+
 # Each command imports what it needs: no environment has everything.
 
 
@@ -61,6 +69,7 @@ def _train(arguments: argparse.Namespace) -> None:
     plan = Plan(
         out=arguments.out,
         minutes=arguments.minutes,
+        see_share=arguments.see_share,
         seed=arguments.seed,
         device=arguments.device,
         processes=arguments.processes,
@@ -90,8 +99,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
     photos, cutouts = load(arguments.photos)
     renderer = Renderer(load_sprites(), photos, cutouts, held_out=True)
-    service = Service(demo_files(arguments.pair))
-    text = table(evaluate(service, renderer, photos, renders=arguments.renders, seed=arguments.seed))
+    _quiet()
+    with Service(demo_files(arguments.pair)) as service:
+        text = table(evaluate(service, renderer, photos, renders=arguments.renders, seed=arguments.seed))
     print(text)  # noqa: T201
     if arguments.out is not None:
         arguments.out.write_text(text + "\n", encoding="utf-8")
@@ -109,7 +119,9 @@ def _sheet(arguments: argparse.Namespace) -> None:
     renderer = Renderer(load_sprites(), freely_shown(photos), [], held_out=True)
     rng = np.random.default_rng(arguments.seed)
     drawn = [renderer.draw(rng, draw_size(rng), Mix()) for _ in range(120)]
-    draw(Service(demo_files(arguments.pair)), sample(drawn), arguments.out)
+    _quiet()
+    with Service(demo_files(arguments.pair)) as service:
+        draw(service, sample(drawn), arguments.out)
 
 
 if __name__ == "__main__":

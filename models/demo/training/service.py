@@ -1,22 +1,24 @@
-"""The pair as the service runs it: the engine process's own code, loaded into this process."""
+"""The pair as the service runs it: its engine process, asked one picture after another."""
 
+import asyncio
 import dataclasses
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 
-from app.domain import QuestionKind
-from app.engine.base import ModelFiles
+from app.domain import Answer, EngineJob, Picture, Question, QuestionKind, Status
+from app.engine.base import EngineConfig, ModelFiles
 from app.engine.catalogue import load_catalogue, resolve
-from app.engine.worker import decode, picture
-from app.engine.worker.job import Job
-from app.engine.worker.protocol import Answered, Ask, AskedQuestion, Load
-from app.engine.worker.resident import load_resident
+from app.engine.local import LocalEngine
 
 _MODELS = Path(__file__).resolve().parents[2]
-_CONTEXT_TOKENS = 4096
-_SEQUENCES = 48
+_START_S = 120.0
+#: Never reached but on a machine that hangs: a probe without an answer ends the evaluation.
+_PATIENCE_S = 600.0
 _ANSWER_TOKENS = 48
 
 
@@ -43,68 +45,48 @@ def demo_files(folder: Path | None = None) -> ModelFiles:
     files = resolve(load_catalogue(_MODELS / "catalogue.yaml"), "demo", models_dir=_MODELS)
     if folder is None:
         return files
-    return dataclasses.replace(files, model=folder / "model.gguf", projector=folder / "mmproj.gguf")
+    model, projector = folder / "model.gguf", folder / "mmproj.gguf"
+    return dataclasses.replace(files, model=model, projector=projector, model_digest=None, projector_digest=None)
 
 
 class Service:
-    def __init__(self, files: ModelFiles, *, threads: int = 2) -> None:
-        self._resident = load_resident(
-            Load(
-                model=str(files.model),
-                projector=str(files.projector),
-                before_picture=files.chat_form.before_picture,
-                after_picture=files.chat_form.after_picture,
-                after_question=files.chat_form.after_question,
-                yes_words=files.words.yes,
-                no_words=files.words.no,
-                picture_tokens=files.picture_tokens,
-                gpu_layers=0,
-                threads=threads,
-                context_tokens=_CONTEXT_TOKENS,
-                parallel_questions=_SEQUENCES,
-            )
-        )
+    """A context manager: the engine process lives within it."""
+
+    def __init__(self, files: ModelFiles, *, threads: int = 1) -> None:
+        self._runner = asyncio.Runner()
+        self._engine = LocalEngine(EngineConfig(files=files, gpu_layers=0, threads=threads, parallel_questions=48))
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._start())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.run(self._engine.aclose())
+        self._runner.close()
+
+    async def _start(self) -> None:
+        await self._engine.start()
+        await self._engine.wait_ready(_START_S)
 
     def ask(self, pixels: np.ndarray, probes: Sequence[str], prompts: Sequence[str] = ()) -> Answers:
-        """`pixels` uint8 (height, width, 3), of any size: llama.cpp scales as it does for the service."""
-        kinds = [QuestionKind.YES_NO] * len(probes) + [QuestionKind.GENERATE] * len(prompts)
-        questions = tuple(
-            AskedQuestion(number=n, kind=kind, prompt=prompt, max_tokens=_ANSWER_TOKENS)
-            for n, (kind, prompt) in enumerate(zip(kinds, (*probes, *prompts), strict=True))
-        )
-        found: dict[int, Answered] = {}
-        Job(self._resident, self._order(pixels, questions), lambda a: found.update({a.number: a})).run(
-            pixels.tobytes(), lambda: False
-        )
-        decode.forget(self._resident.model, wipe=False)
-        logs = [(_known(found[n].log_yes), _known(found[n].log_no)) for n in range(len(probes))]
-        yes, no = np.array(logs, np.float64).reshape(-1, 2).T
-        return Answers(yes, no, tuple(found[n].text or "" for n in range(len(probes), len(questions))))
+        """`pixels` uint8 (height, width, 3), of any size: llama.cpp scales as it does for every upload."""
+        return self._runner.run(self._ask(pixels, probes, prompts))
 
-    def last_logits(self, pixels: np.ndarray, prompts: Iterable[str]) -> np.ndarray:
-        """(prompts, vocabulary): the logits after each prompt, all forked from one picture."""
-        resident = self._resident
-        rows = []
-        with picture.tokenized(resident.model, resident.form, self._order(pixels, ()), pixels.tobytes()) as prefix:
-            start = list(picture.evaluate(resident.model, prefix))[-1]
-        for sequence, prompt in enumerate(prompts, start=1):
-            tokens = self.tokens(prompt) + resident.tokenizer.form(resident.form.after_question)
-            decode.fork(resident.model, sequence)
-            entries = [decode.Entry(token, start + n, sequence, n == len(tokens) - 1) for n, token in enumerate(tokens)]
-            rows += [logits for _, logits in decode.decode(resident.model, entries)]
-        decode.forget(resident.model, wipe=False)
-        return np.stack(rows)
-
-    def tokens(self, text: str) -> list[int]:
-        return list(self._resident.tokenizer.plain(text))
-
-    @staticmethod
-    def _order(pixels: np.ndarray, questions: tuple[AskedQuestion, ...]) -> Ask:
+    async def _ask(self, pixels: np.ndarray, probes: Sequence[str], prompts: Sequence[str]) -> Answers:
+        asked = [Question(f"probe/{n}", QuestionKind.YES_NO, prompt) for n, prompt in enumerate(probes)]
+        asked += [Question(f"text/{n}", QuestionKind.GENERATE, p, _ANSWER_TOKENS) for n, p in enumerate(prompts)]
         height, width, _ = pixels.shape
-        return Ask(job=1, width=width, height=height, remaining_s=600.0, questions=questions)
+        shown = Picture(width, height, np.ascontiguousarray(pixels).tobytes())
+        job = EngineJob("evaluation", shown, tuple(asked), time.monotonic() + _PATIENCE_S)
+        found = {answer.question_id: _answered(answer) async for answer in self._engine.ask(job)}
+        logs = [(found[q.id].log_yes, found[q.id].log_no) for q in asked[: len(probes)]]
+        yes, no = np.array(logs, np.float64).reshape(-1, 2).T
+        return Answers(yes, no, tuple(found[q.id].text or "" for q in asked[len(probes) :]))
 
 
-def _known(value: float | None) -> float:
-    if value is None:
-        raise RuntimeError("the engine did not answer a probe")
-    return value
+def _answered(answer: Answer) -> Answer:
+    if answer.status is not Status.OK:
+        raise RuntimeError(f"{answer.question_id} ended {answer.status.value}: {answer.reason}")
+    return answer

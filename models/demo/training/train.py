@@ -40,7 +40,7 @@ class Plan:
 
     out: Path
     minutes: float = 60.0
-    see_share: float = 0.4
+    see_share: float = 0.36
     batch: int = 24
     probes: int = 4
     seed: int = 0
