@@ -1,51 +1,84 @@
-"""Listed terms in text: one Aho-Corasick automaton a list, over the `fold` view of the lines.
+"""Listed terms in text: each list's automata over the views of the lines.
 
 pyahocorasick's `iter_long` drops matches, so `iter` finds every occurrence and the rules of what counts are here.
 """
 
 import threading
-from array import array
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import cached_property
 
-import ahocorasick
-import structlog
-
-from app.domain import KeywordFinding, KeywordList, KeywordMatch, TextFinding, TextSource
-from app.signals.normalise import NORMALISER, View, fold_term
+from app.domain import (
+    COUNTED_SCORE,
+    KeywordFinding,
+    KeywordList,
+    KeywordMatch,
+    Status,
+    TextFinding,
+    TextLine,
+    TextSource,
+)
+from app.signals import han
+from app.signals.disguise import Found, find
+from app.signals.index import PLAIN, ListIndex, build
+from app.signals.normalise import NORMALISER
 from app.signals.passages import Passage, passages
+from app.signals.scan import Scan
 
 FOLD = "fold"
 #: The fold view again, for a match that goes on over a line break.
 WRAPPED = "wrapped"
+VERTICAL = "vertical"
+REGEX = "regex"
+BUILTIN = "builtin"
 
 #: A term with fewer characters (spaces aside) is not looked for across line breaks: two characters that happen to end
 #: one line and begin the next (水枪|支持) are a word far too often.
 MIN_WRAPPED_CHARACTERS = 3
 
+#: Of one source. What is beyond is not matched, and the source counts as failed: what it holds is unknown.
+MAX_CHARACTERS = 50_000
+
+#: Of one list in one source. More say nothing that these do not.
+MAX_MATCHES = 500
+
+#: Through these views an allow phrase is found; looser ones would allow what only resembles it.
+_ALLOWING = frozenset({"simplified", "separators", VERTICAL})
+
 #: Lists whose automata are kept besides those of the ruleset in use, so that a rollback does not build them again.
 _SPARE_AUTOMATA = 16
-
-_log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Index:
-    """A list ready to match. The automaton's values are indexes into `terms`; `lengths` are of the folded terms."""
-
-    terms: tuple[str, ...]
-    lengths: Sequence[int]
-    automaton: ahocorasick.Automaton | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Hit:
-    """`[start, end)` in the passage's text, and the index of the term."""
+    """`[start, end)` in the passage's text, and the index of the entry."""
 
     start: int
     end: int
-    term: int
+    number: int
+    view: str
+    score: float
+
+    @property
+    def counts(self) -> bool:
+        return self.score >= COUNTED_SCORE
+
+
+class _Text:
+    """One passage with the forms that matching looks at."""
+
+    def __init__(self, passage: Passage) -> None:
+        self.passage = passage
+
+    @cached_property
+    def scans(self) -> tuple[Scan, ...]:
+        return tuple(Scan(view) for view in self.passage.views)
+
+    @cached_property
+    def columns(self) -> tuple[Scan, ...]:
+        return tuple(Scan(view, columns=True) for view in self.passage.columns)
 
 
 class AhoCorasickMatcher:
@@ -56,15 +89,17 @@ class AhoCorasickMatcher:
     - A term counts only where it begins and ends with whole characters of the original.
     - Of one list, a match inside a longer match is dropped; matches that overlap otherwise both count.
     - Terms that fold alike are one term, named as the first of them.
+    - Within an allow phrase no term of its list is found.
     """
 
-    def __init__(self) -> None:
-        self._indexes: OrderedDict[str, _Index] = OrderedDict()
+    def __init__(self, today: Callable[[], date] = lambda: datetime.now(UTC).date()) -> None:
+        self._indexes: OrderedDict[str, ListIndex] = OrderedDict()
         self._lock = threading.Lock()
+        self._today = today
 
     @property
     def normaliser(self) -> str:
-        return NORMALISER
+        return f"{NORMALISER} ({han.TABLES})"
 
     def prepare(self, lists: Sequence[KeywordList]) -> None:
         for keywords in lists:
@@ -74,56 +109,30 @@ class AhoCorasickMatcher:
         """Matches in reading order, by source. Every source in `texts` should have been read, and its status is
         carried; what a failed source did yield is matched all the same."""
         wanted = {source for keywords in lists for source in keywords.sources}
-        read = {source: tuple(passages(finding)) for source, finding in texts.items() if source in wanted}
-        matches = [
-            match
-            for keywords in lists
-            for source, of_source in read.items()
-            if source in keywords.sources
-            for match in self._matches(keywords, source, texts[source], of_source, room_for=len(lists))
-        ]
-        return KeywordFinding(
-            sources={source: finding.status for source, finding in texts.items()},
-            matches=tuple(sorted(matches, key=_reading_order)),
-        )
+        sources = {source: finding.status for source, finding in texts.items()}
+        matches: list[KeywordMatch] = []
+        for source, finding in texts.items():
+            if source not in wanted:
+                continue
+            bounded = _bounded(finding)
+            if bounded is not finding and finding.status is Status.OK:
+                sources[source] = Status.FAILED
+            read = [_Text(passage) for passage in passages(bounded)]
+            for keywords in lists:
+                if source in keywords.sources:
+                    index = self._index(keywords, room_for=len(lists))
+                    matches += _matches(index, source, bounded.lines, read, self._today())
+        return KeywordFinding(sources=sources, matches=tuple(sorted(matches, key=_reading_order)))
 
-    def _matches(
-        self,
-        keywords: KeywordList,
-        source: TextSource,
-        finding: TextFinding,
-        of_source: tuple[Passage, ...],
-        *,
-        room_for: int,
-    ) -> Iterator[KeywordMatch]:
-        index = self._index(keywords, room_for=room_for)
-        for passage in of_source:
-            hits = {hit for view in passage.views for hit in _hits(index, passage, view)}
-            for hit in _outermost(hits):
-                place = passage.locate(hit.start, hit.end)
-                line = finding.lines[place.line]
-                yield KeywordMatch(
-                    list=keywords.name,
-                    category=keywords.category,
-                    term=index.terms[hit.term],
-                    matched=line.text[place.start : place.end],
-                    source=source,
-                    span=(place.start, place.end),
-                    line=place.line,
-                    view=WRAPPED if place.wrapped else FOLD,
-                    frame=line.frame,
-                    box=line.box,
-                )
-
-    def _index(self, keywords: KeywordList, *, room_for: int) -> _Index:
-        """The list's index, built at most once while it is among the recently used. Compares the terms too: a digest
-        that was reused for other terms must never answer for them."""
+    def _index(self, keywords: KeywordList, *, room_for: int) -> ListIndex:
+        """The list's index, built at most once while it is among the recently used. Compares the list too: a digest
+        that was reused for other terms must never answer for them, and two files with the same bytes have two names."""
         with self._lock:
             kept = self._indexes.get(keywords.digest)
-            if kept is not None and (kept.terms is keywords.terms or kept.terms == keywords.terms):
+            if kept is not None and _same(kept.keywords, keywords):
                 self._indexes.move_to_end(keywords.digest)
-                return kept
-        built = _build(keywords)
+                return replace(kept, keywords=keywords)
+        built = build(keywords)
         with self._lock:
             self._indexes[keywords.digest] = built
             self._indexes.move_to_end(keywords.digest)
@@ -132,57 +141,127 @@ class AhoCorasickMatcher:
         return built
 
 
-def _build(keywords: KeywordList) -> _Index:
-    automaton = ahocorasick.Automaton()
-    lengths = array("I")
-    for number, term in enumerate(keywords.terms):
-        folded = fold_term(term)
-        lengths.append(len(folded))
-        if folded and not automaton.exists(folded):
-            automaton.add_word(folded, number)
-    automaton.make_automaton()
-    _log.debug("keyword list indexed", action="keywords_indexed", list=keywords.name, terms=len(automaton))
-    return _Index(keywords.terms, lengths, automaton if len(automaton) else None)
+def _same(kept: KeywordList, keywords: KeywordList) -> bool:
+    """Whether an index of one serves the other."""
+    if kept is keywords:
+        return True
+    terms = kept.terms is keywords.terms or kept.terms == keywords.terms
+    return terms and (kept.options, kept.allow, kept.views) == (keywords.options, keywords.allow, keywords.views)
 
 
-def _hits(index: _Index, passage: Passage, view: View) -> Iterator[_Hit]:
-    if index.automaton is None:
+def _bounded(finding: TextFinding) -> TextFinding:
+    """The finding, or as many of its lines as are matched."""
+    if sum(len(line.text) for line in finding.lines) <= MAX_CHARACTERS:
+        return finding
+    room, lines = MAX_CHARACTERS, list[TextLine]()
+    for line in finding.lines:
+        lines.append(line if len(line.text) <= room else line.model_copy(update={"text": line.text[:room]}))
+        room -= len(lines[-1].text)
+        if room == 0:
+            break
+    return finding.model_copy(update={"lines": tuple(lines)})
+
+
+def _matches(
+    index: ListIndex, source: TextSource, lines: Sequence[TextLine], read: Iterable[_Text], today: date
+) -> list[KeywordMatch]:
+    """Of one list in one source, the first so many."""
+    matches: list[KeywordMatch] = []
+    for text in read:
+        expired = {number for number, until in index.expiring.items() if until < today}
+        hits = (hit for hit in _hits(index, text) if hit.number not in expired)
+        for hit in _counting(index, hits):
+            matches.append(_match(index, source, lines, text.passage, hit))
+            if len(matches) == MAX_MATCHES:
+                return matches
+    return matches
+
+
+def _match(
+    index: ListIndex, source: TextSource, lines: Sequence[TextLine], passage: Passage, hit: _Hit
+) -> KeywordMatch:
+    keywords, said = index.keywords, index.options.get(hit.number, PLAIN)
+    place = passage.locate(hit.start, hit.end)
+    line = lines[place.line]
+    term, matched = keywords.terms[hit.number], line.text[place.start : place.end]
+    if hit.view == BUILTIN:
+        matched = dict(index.builtins)[hit.number].mask(matched)
+    return KeywordMatch(
+        list=keywords.name,
+        category=keywords.category,
+        term=term,
+        matched=matched,
+        source=source,
+        span=(place.start, place.end),
+        line=place.line,
+        view=WRAPPED if place.wrapped and hit.view == FOLD else hit.view,
+        frame=line.frame,
+        box=line.box,
+        score=round(hit.score, 4),
+        severity=said.severity or keywords.severity,
+    )
+
+
+def _hits(index: ListIndex, text: _Text) -> Iterator[_Hit]:
+    for scan in text.scans:
+        for found in find(index, scan):
+            if (hit := _hit(index, text.passage, scan, found)) is not None:
+                yield hit
+    if "columns" in index.weights:
+        for scan in text.columns:
+            for found in find(index, scan):
+                start, end = scan.view.span(found.start, found.start + 1)
+                yield _Hit(start, end, found.number, "+".join(found.views), found.score)
+    yield from _patterns(index, text)
+
+
+def _hit(index: ListIndex, passage: Passage, scan: Scan, found: Found) -> _Hit | None:
+    """The match in the passage, unless a line break is part of what makes it one and must not be."""
+    start, end = scan.view.span(found.start, found.end)
+    view, score = "+".join(found.views) or FOLD, found.score
+    if not passage.crosses_break(start, end):
+        return _Hit(start, end, found.number, view, score)
+    characters = len(index.folded[found.number].replace(" ", ""))
+    if passage.is_vertical(start, end, characters=characters) and set(found.views) <= {"separators"}:
+        weight = index.weights.get(VERTICAL)
+        if weight is not None:
+            return _Hit(start, end, found.number, VERTICAL, weight)
+    if characters < MIN_WRAPPED_CHARACTERS:
+        return None
+    return _Hit(start, end, found.number, view, score)
+
+
+def _patterns(index: ListIndex, text: _Text) -> Iterator[_Hit]:
+    if not index.patterns and not index.builtins:
         return
-    for last, term in index.automaton.iter(view.text):
-        start, end = last + 1 - index.lengths[term], last + 1
-        if not (view.aligned(start, end) and _bounded(view, start, end)):
+    view = text.passage.views[0]
+    for number, pattern in index.patterns:
+        for start, end in pattern.find(view.text):
+            yield _Hit(*view.span(start, end), number, REGEX, 1.0)
+    for number, builtin in index.builtins:
+        for start, end in builtin.find(view.text, index.allowed_values):
+            yield _Hit(*view.span(start, end), number, BUILTIN, 1.0)
+
+
+def _counting(index: ListIndex, hits: Iterable[_Hit]) -> Iterator[_Hit]:
+    """The hits that lie in no other and in no allow phrase, in order; of several over the same text the best, of
+    equals the first listed. What does not count hides nothing that does."""
+    every = set(hits)
+    allowed = [
+        (hit.start, hit.end)
+        for hit in every
+        if index.is_allow(hit.number) and (hit.view == FOLD or _ALLOWING.issuperset(hit.view.split("+"))) and hit.counts
+    ]
+    reached = reached_by_counted = -1
+    for hit in sorted(every, key=lambda hit: (hit.start, -hit.end, -hit.score, hit.number, hit.view)):
+        if index.is_allow(hit.number) or any(start <= hit.start and hit.end <= end for start, end in allowed):
             continue
-        hit = _Hit(*view.span(start, end), term)
-        characters = end - start - view.text.count(" ", start, end)
-        if characters < MIN_WRAPPED_CHARACTERS and passage.crosses_break(hit.start, hit.end):
+        if hit.end <= (reached_by_counted if hit.counts else reached):
             continue
+        reached = max(reached, hit.end)
+        if hit.counts:
+            reached_by_counted = max(reached_by_counted, hit.end)
         yield hit
-
-
-def _bounded(view: View, start: int, end: int) -> bool:
-    """Whether neither edge is in the middle of an ASCII word."""
-    before = start > 0 and _one_word(view, start - 1, start)
-    after = end < len(view.text) and _one_word(view, end - 1, end)
-    return not (before or after)
-
-
-def _one_word(view: View, left: int, right: int) -> bool:
-    if not (_ascii_alphanumeric(view.text[left]) and _ascii_alphanumeric(view.text[right])):
-        return False
-    return (left in view.enclosed) == (right in view.enclosed)
-
-
-def _ascii_alphanumeric(character: str) -> bool:
-    return character.isascii() and character.isalnum()
-
-
-def _outermost(hits: set[_Hit]) -> Iterator[_Hit]:
-    """The hits that lie in no other, in order; of several over the same text, the first listed term."""
-    reached = -1
-    for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end, hit.term)):
-        if hit.end > reached:
-            reached = hit.end
-            yield hit
 
 
 _SOURCE_ORDER = {source: number for number, source in enumerate(TextSource)}

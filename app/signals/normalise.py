@@ -11,7 +11,7 @@ from functools import lru_cache
 from app.signals.homoglyphs import HOMOGLYPHS
 
 #: For the pins. Raise it when any text or term could fold differently.
-NORMALISER = "1"
+NORMALISER = "2"
 
 #: Enclosing and combining marks, format characters (zero-width and direction), controls.
 _DROPPED = frozenset({"Mn", "Me", "Cf", "Cc"})

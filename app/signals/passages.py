@@ -22,6 +22,13 @@ _BEGINS_WORD = re.compile(r"[^\W_]")
 #: punctuation, kana, Han. (Hangul puts spaces between words.)
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]")
 
+#: Lines are read as columns where so many follow one another, none longer than this.
+_FEWEST_ROWS = 3
+_LONGEST_ROW = 12
+
+#: How far beside a match is looked for what else its line holds.
+_MARGIN = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -37,15 +44,26 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Passage:
     """The lines of one frame. `views` are the ways to read it: more than one only where a line ends in a hyphen, which
-    may belong to the word ("follow-up") or only to the line ("pass-port")."""
+    may belong to the word ("follow-up") or only to the line ("pass-port"). `columns` read short lines from top to
+    bottom, from the left and from the right."""
 
     text: str
     line_numbers: tuple[int, ...]
     line_starts: tuple[int, ...]
     views: tuple[View, ...]
+    columns: tuple[View, ...] = ()
 
     def crosses_break(self, start: int, end: int) -> bool:
         return _BREAK.search(self.text, start, end) is not None
+
+    def is_vertical(self, start: int, end: int, *, characters: int) -> bool:
+        """Whether `[start, end)` holds so many characters one below the other, each alone on its line."""
+        breaks = list(_BREAK.finditer(self.text, start, end))
+        if len(breaks) < characters - 1 or len(self.text[start:end].split()) != characters:
+            return False
+        before = _BREAK.split(self.text[max(0, start - _MARGIN) : start])[-1]
+        after = _BREAK.split(self.text[end : end + _MARGIN])[0]
+        return not before.strip() and not after.strip()
 
     def locate(self, start: int, end: int) -> Place:
         at = bisect_right(self.line_starts, start) - 1
@@ -81,7 +99,27 @@ def _passage(lines: tuple[str, ...], numbers: tuple[int, ...]) -> Passage:
     views = [_join(pieces, keep_hyphens=True)]
     if any(_hyphenated(view, following) for (view, _), (following, _) in pairwise(pieces)):
         views.append(_join(pieces, keep_hyphens=False))
-    return Passage(text, numbers, tuple(starts), tuple(views))
+    return Passage(text, numbers, tuple(starts), tuple(views), tuple(_columns(pieces)))
+
+
+def _columns(pieces: list[tuple[View, int]]) -> Iterator[View]:
+    """Each run of short lines, read column by column, both ways."""
+    rows: list[list[tuple[str, int, int]]] = []
+    for view, offset in (*pieces, (View("", (), ()), 0)):
+        row = [
+            (character, offset + start, offset + end)
+            for character, start, end in zip(view.text, view.starts, view.ends, strict=True)
+            if character != " "
+        ]
+        if 1 <= len(row) <= _LONGEST_ROW:
+            rows.append(row)
+            continue
+        if len(rows) >= _FEWEST_ROWS and max(map(len, rows)) > 1:
+            for backwards in (False, True):
+                order = sorted(range(max(map(len, rows))), reverse=backwards)
+                cells = [row[column] for column in order for row in rows if column < len(row)]
+                yield View("".join(cell[0] for cell in cells), tuple(c[1] for c in cells), tuple(c[2] for c in cells))
+        rows = []
 
 
 def _pieces(text: str) -> Iterator[tuple[View, int]]:

@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import KeywordMatch
+from app.signals.explain import explain, tokens
 from app.signals.normalise import View, fold
-from tests.signals.keyword_support import find
+from tests.signals.keyword_support import FOLD_ONLY, counted, find
 
 #: Small, so that terms overlap, repeat and adjoin: words, CJK, an expansion, marks, a symbol, a look-alike.
 _ALPHABET = "ab枪支 -ßａ\u0301\u200bⓐ①а😀\t"
@@ -47,8 +48,17 @@ def _brute_force(terms: list[str], line: str) -> list[tuple[int, int, str]]:
 @given(_TERMS, _LINE)
 @settings(max_examples=400)
 def test_the_matches_of_a_line_are_those_that_brute_force_finds(terms: list[str], line: str) -> None:
-    finding = find(terms, line)
+    finding = find(terms, line, views=FOLD_ONLY)
     assert sorted((*match.span, match.term) for match in finding.matches) == _brute_force(terms, line)
+
+
+@given(_TERMS, _LINE)
+@settings(max_examples=300)
+def test_looser_views_hide_nothing_that_stands_there_plainly(terms: list[str], line: str) -> None:
+    """Every match of the fold view is there, or lies inside one that counts."""
+    matches = counted(find(terms, line))
+    for start, end, _ in _brute_force(terms, line):
+        assert any(match.span[0] <= start and end <= match.span[1] for match in matches)
 
 
 @given(_TERMS, st.lists(_LINE, max_size=5))
@@ -62,8 +72,12 @@ def test_a_span_cuts_out_what_it_says(terms: list[str], lines: list[str]) -> Non
         assert match.term in terms
         if match.view == "fold":
             assert fold(match.matched).text == fold(match.term).text.strip(" ")
-        else:
+        elif match.view == "wrapped":
             assert _begins_like(match)
+        elif end == len(line) or "columns" in match.view:
+            continue
+        else:
+            assert explain(tokens(fold(match.matched).text), tokens(fold(match.term).text)) is not None, match
 
 
 def _begins_like(match: KeywordMatch) -> bool:
@@ -75,9 +89,9 @@ def _begins_like(match: KeywordMatch) -> bool:
 @settings(max_examples=200)
 def test_joining_lines_hides_no_match_of_a_line(terms: list[str], lines: list[str]) -> None:
     """Every match of a line alone is there, or lies inside a longer one that goes on over the break."""
-    joined = find(terms, *lines).matches
+    joined = find(terms, *lines, views=FOLD_ONLY).matches
     for number, line in enumerate(lines):
-        for alone in find(terms, line).matches:
+        for alone in find(terms, line, views=FOLD_ONLY).matches:
             start, end = alone.span
             assert any(_covers(match, number, start, end) for match in joined)
 

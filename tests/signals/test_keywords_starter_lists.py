@@ -1,5 +1,6 @@
 """The lists that are shipped: each term can be found, and none is in ordinary text."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from app.domain import KeywordList, TextSource
 from app.policy.lists import load_lists
 from app.signals.keywords import AhoCorasickMatcher
-from tests.signals.keyword_support import text_of
+from tests.signals.keyword_support import counted, text_of
 
 _RULES = Path(__file__).resolve().parents[2] / "rules"
 _CORPUS = Path(__file__).parent / "corpus"
@@ -38,7 +39,7 @@ def _corpus(language: str) -> list[str]:
 
 def _hits(lists: tuple[KeywordList, ...], *lines: str) -> list[tuple[str, str]]:
     finding = _MATCHER.match(lists, {TextSource.OCR: text_of(*lines)})
-    return [(match.list, match.term) for match in finding.matches]
+    return [(match.list, match.term) for match in counted(finding)]
 
 
 def test_the_starter_set(lists: tuple[KeywordList, ...]) -> None:
@@ -87,14 +88,9 @@ def test_no_term_of_a_list_is_hidden_by_another_of_the_same_list(lists: tuple[Ke
     for keywords in lists:
         alone = AhoCorasickMatcher()
         for term in keywords.terms:
-            others = KeywordList(
-                keywords.name,
-                keywords.category,
-                keywords.severity,
-                keywords.languages,
-                keywords.sources,
-                keywords.binding,
-                tuple(other for other in keywords.terms if other != term),
-                f"sha256:{keywords.name}:{term}",
+            others = replace(
+                keywords,
+                terms=tuple(other for other in keywords.terms if other != term),
+                digest=f"sha256:{keywords.name}:{term}",
             )
-            assert alone.match([others], {TextSource.OCR: text_of(term)}).matches == (), term
+            assert counted(alone.match([others], {TextSource.OCR: text_of(term)})) == [], term
