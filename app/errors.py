@@ -24,6 +24,8 @@ PortcullisError
 │   ├── WorkerCrashed            worker_crash
 │   └── WorkerTimeout            worker_timeout
 ├── PolicyInvalid                policy_invalid; carries every problem with file, line and column
+├── PolicyConflict               policy_conflict; carries the digest in force and a diff
+├── PreconditionRequired         precondition_required
 ├── CaseError
 │   ├── CaseNotClaimable         case_not_claimable
 │   ├── LeaseLost                lease_lost
@@ -185,6 +187,22 @@ class PolicyInvalid(PortcullisError):
 
     def __reduce__(self) -> tuple[type["PolicyInvalid"], tuple[tuple[PolicyProblem, ...]]]:
         return type(self), (self.problems,)
+
+
+class PolicyConflict(PortcullisError):
+    """Another edit was faster. `current` is the digest of the policy in force, `diff` (unified) leads to it from the
+    one that the edit began with."""
+
+    code = "policy_conflict"
+
+    def __init__(self, detail: str, *, current: str | None = None, diff: str | None = None) -> None:
+        super().__init__(detail)
+        self.current = current
+        self.diff = diff
+
+
+class PreconditionRequired(PortcullisError):
+    code = "precondition_required"
 
 
 class CaseError(PortcullisError):

@@ -6,14 +6,12 @@ import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from litestar import Litestar
 
 import app
 from app.audit.ports import AuditLog
-from app.domain import AuditEvent, new_id
 from app.engine.base import EngineConfig
 from app.engine.catalogue import load_catalogue, resolve
 from app.engine.local import LocalEngine
@@ -31,12 +29,12 @@ from app.media_pool import MediaPool
 from app.moderation.admission import Admission, AdmissionLimits
 from app.moderation.collect import Signals
 from app.moderation.pipeline import Deadlines, Moderator
-from app.policy.live import LiveRuleset, OnActivate
+from app.policy.live import LiveRuleset
 from app.policy.load import build_ruleset
-from app.policy.ruleset import Ruleset
 from app.review.desk import ReviewDesk
 from app.service import Service
 from app.settings import Settings
+from app.signals.codes import ZxingReader
 from app.signals.keywords import AhoCorasickMatcher
 from app.signals.model_text import ModelText
 from app.signals.ocr import RapidOcrReader, load_ocr
@@ -76,8 +74,13 @@ def build(settings: Settings) -> Portcullis:
     evidence = LocalEvidenceStore(settings.data_dir / "evidence")
     decisions, audit_log = SqlDecisionStore(database), SqlAuditLog(database)
     desk = ReviewDesk(SqlCaseStore(database), lease_s=settings.lease_s)
-    signals = Signals(RapidOcrReader(pool), AhoCorasickMatcher(), Probes(), Scene(), ModelText())
-    ruleset = LiveRuleset(settings.policy, settings.rules_dir, on_activate=_activation(SqlRulesets(database), signals))
+    signals = Signals(RapidOcrReader(pool), ZxingReader(pool), AhoCorasickMatcher(), Probes(), Scene(), ModelText())
+    ruleset = LiveRuleset(
+        settings.policy,
+        settings.rules_dir,
+        store=SqlRulesets(database),
+        prepare=lambda candidate: signals.matcher.prepare(candidate.lists),
+    )
     moderator = Moderator(
         intake=Intake(pool, IntakeLimits(max_bytes=settings.max_upload_mb * _MIB), _sampling_secret(key)),
         signals=signals,
@@ -203,32 +206,6 @@ def _scheduler(
         seal_interval_s=settings.seal_interval_s,
         keep_passed_hours=settings.keep_passed_hours,
     )
-
-
-def _activation(rulesets: SqlRulesets, signals: Signals) -> OnActivate:
-    async def record(ruleset: Ruleset, source: str) -> None:
-        """Kept and audited before it decides anything, with its lists ready to match."""
-        at = datetime.now(UTC)
-        event = AuditEvent(
-            id=new_id("evt"),
-            kind="policy.activated",
-            at=at,
-            actor="system",
-            subject=ruleset.digest,
-            body={"source": source, "policy": ruleset.policy_digest},
-        )
-        await asyncio.to_thread(signals.matcher.prepare, ruleset.lists)
-        await rulesets.record(
-            ruleset.digest,
-            ruleset.policy_digest,
-            ruleset.source,
-            ruleset.lists,
-            source=source,
-            at=at,
-            events=[event],
-        )
-
-    return record
 
 
 def _policy_check(ruleset: LiveRuleset) -> PolicyCheck:

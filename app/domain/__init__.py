@@ -27,6 +27,7 @@ from app.domain.findings import (
 from app.domain.images import Backdrop, Frame, Image, ImageFacts, Picture
 from app.domain.needs import COUNTED_SCORE, DEFAULT_VIEWS, VIEWS, KeywordList, Needs, ProbeQuestion, TermOptions
 from app.domain.review import CaseState, ReviewCase, Verdict
+from app.domain.rulesets import Activation, ActivationSource, Change, RulesetText
 from app.domain.value import Value, new_id
 from app.domain.words import Mode, Outcome, Severity, Status, TermKind, TextSource, Truth
 
@@ -34,10 +35,13 @@ __all__ = [
     "COUNTED_SCORE",
     "DEFAULT_VIEWS",
     "VIEWS",
+    "Activation",
+    "ActivationSource",
     "Answer",
     "AuditEvent",
     "Backdrop",
     "CaseState",
+    "Change",
     "Decision",
     "DecisionRecord",
     "EngineInfo",
@@ -66,6 +70,7 @@ __all__ = [
     "QuestionKind",
     "ReviewCase",
     "RuleResult",
+    "RulesetText",
     "SceneFinding",
     "Severity",
     "Status",

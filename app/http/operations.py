@@ -22,13 +22,15 @@ class Health(BaseModel):
 
 class RulesetReport(BaseModel):
     """`problems` are those of the last file that could not be activated, at `failed_at`; `digest` is still the last
-    good one's."""
+    good one's. `seq` counts activations; nodes with the same one decide alike."""
 
     digest: str
     policy_digest: str
     activated_at: datetime
     problems: list[dict[str, JsonValue]]
     failed_at: datetime | None
+    seq: int | None
+    notice: str | None
 
 
 class EngineReport(BaseModel):
@@ -106,6 +108,8 @@ async def status(
             activated_at=current.activated_at,
             problems=[policy_problem(problem) for problem in current.problems],
             failed_at=current.failed_at,
+            seq=current.activation.seq if current.activation else None,
+            notice=current.notice,
         ),
         engine=EngineReport(
             name=engine.name,

@@ -1,17 +1,21 @@
-"""The policy that decides now, and a check for the one that might."""
+"""The policy that decides now, its history, and a check for the one that might."""
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
-from litestar import Controller, Request, Response, get, post
+from litestar import Controller, Request, Response, get, post, put
 from litestar.exceptions import HTTPException
-from pydantic import BaseModel, JsonValue
+from litestar.params import FromPath, JSONBody, QueryParameter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from app.errors import MalformedRequest
+from app.domain import Activation, ActivationSource
+from app.errors import MalformedRequest, PreconditionRequired
 from app.http.auth import require_scope
 from app.http.problems import policy_problem, problems
-from app.http.services import GivenPolicyCheck, GivenRuleset
+from app.http.services import GivenPolicyCheck, GivenPrincipal, GivenRuleset
 
 _YAML = "application/yaml"
+_MAX_BODY_BYTES = 2 * 1024 * 1024
 #: `curl --data-binary` says form-urlencoded unless told otherwise; the body is YAML all the same.
 _CHECKED_TYPES = frozenset(
     {_YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", "application/x-www-form-urlencoded", ""}
@@ -23,6 +27,49 @@ class PolicyReport(BaseModel):
 
     ok: bool
     problems: list[dict[str, JsonValue]]
+
+
+class PolicyVersion(BaseModel):
+    """An entry of the history. `digest` is that of policy and lists together; the highest `seq` is in force."""
+
+    seq: int
+    digest: str
+    policy_digest: str
+    activated_at: datetime
+    source: ActivationSource
+    author: str
+    why: str | None
+    forced: bool
+
+    @classmethod
+    def of(cls, activation: Activation) -> "PolicyVersion":
+        change = activation.change
+        return cls(
+            seq=activation.seq,
+            digest=activation.digest,
+            policy_digest=activation.policy_digest,
+            activated_at=change.at,
+            source=change.source,
+            author=change.author,
+            why=change.why,
+            forced=change.forced,
+        )
+
+
+class PolicyHistory(BaseModel):
+    """`next_before` is `before` of the next page, null at the end."""
+
+    versions: list[PolicyVersion]
+    next_before: int | None
+
+
+Why = Annotated[str | None, Field(max_length=500, pattern=r"^[^\x00]*$")]
+
+
+class ActivateRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    why: Why = None
 
 
 class PolicyController(Controller):
@@ -52,15 +99,95 @@ class PolicyController(Controller):
         summary="Check a policy without activating it",
         description="The body is YAML. The answer is 200 whether or not the policy is sound: the check itself worked.",
         status_code=200,
-        request_max_body_size=2 * 1024 * 1024,
+        request_max_body_size=_MAX_BODY_BYTES,
         responses=problems(400, 401, 403, 413, 415),
     )
     async def check(self, request: Request[Any, Any, Any], check_policy: GivenPolicyCheck) -> PolicyReport:
-        if request.content_type[0] not in _CHECKED_TYPES:
-            raise HTTPException(detail=f"send the policy as {_YAML}", status_code=415)
         try:
-            text = (await request.body()).decode()
+            text = (await _policy_bytes(request)).decode()
         except UnicodeDecodeError:
             raise MalformedRequest("the policy is not UTF-8") from None
         problems = await check_policy(text)
         return PolicyReport(ok=not problems, problems=[policy_problem(problem) for problem in problems])
+
+    @put(
+        "/",
+        operation_id="put_policy",
+        summary="Put a policy into force",
+        description="The body is YAML, and `If-Match` the `ETag` of the policy that the edit began with (`*` overwrites"
+        " any). 412 tells what was changed meanwhile, 422 every problem; neither changes anything.",
+        status_code=200,
+        request_max_body_size=_MAX_BODY_BYTES,
+        responses=problems(400, 401, 403, 412, 413, 415, 422, 428),
+    )
+    async def replace(
+        self,
+        request: Request[Any, Any, Any],
+        ruleset: GivenRuleset,
+        principal: GivenPrincipal,
+        why: Annotated[str | None, QueryParameter(max_length=500, pattern=r"^[^\x00]*$")] = None,
+    ) -> PolicyVersion:
+        expected = _expected(request.headers.get("if-match"))
+        policy = await _policy_bytes(request)
+        return PolicyVersion.of(await ruleset.put(policy, expected=expected, author=principal.key_id, why=why))
+
+    @get(
+        "/versions",
+        operation_id="list_policy_versions",
+        summary="What was in force, the newest first",
+        responses=problems(400, 401, 403),
+    )
+    async def versions(
+        self,
+        ruleset: GivenRuleset,
+        limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+        before: Annotated[int | None, QueryParameter(ge=1, le=2**53)] = None,
+    ) -> PolicyHistory:
+        found = await ruleset.versions(limit=limit, before_seq=before)
+        more = bool(found) and len(found) == limit and found[-1].seq > 1
+        return PolicyHistory(
+            versions=[PolicyVersion.of(one) for one in found], next_before=found[-1].seq if more else None
+        )
+
+    @get(
+        "/versions/{digest:str}",
+        operation_id="get_policy_version",
+        summary="A policy that was in force, as YAML",
+        media_type=_YAML,
+        responses=problems(401, 403, 404),
+    )
+    async def version(self, digest: FromPath[str], ruleset: GivenRuleset) -> Response[str]:
+        kept = await ruleset.text(digest)
+        headers = {"Portcullis-Ruleset": kept.digest, "Cache-Control": "private, no-cache"}
+        return Response(kept.policy, headers=headers, media_type=_YAML)
+
+    @post(
+        "/versions/{digest:str}/activate",
+        operation_id="activate_policy_version",
+        summary="Return to an earlier version, policy and lists together",
+        status_code=200,
+        request_max_body_size=64 * 1024,
+        responses=problems(400, 401, 403, 404, 422),
+    )
+    async def activate(
+        self, digest: FromPath[str], data: JSONBody[ActivateRequest], ruleset: GivenRuleset, principal: GivenPrincipal
+    ) -> PolicyVersion:
+        return PolicyVersion.of(await ruleset.restore(digest, author=principal.key_id, why=data.why))
+
+
+async def _policy_bytes(request: Request[Any, Any, Any]) -> bytes:
+    if request.content_type[0] not in _CHECKED_TYPES:
+        raise HTTPException(detail=f"send the policy as {_YAML}", status_code=415)
+    return await request.body()
+
+
+def _expected(if_match: str | None) -> str | None:
+    """The digest that `If-Match` names; None for `*`."""
+    if if_match is None:
+        raise PreconditionRequired("send the ETag of GET /v1/policy as If-Match, so that no edit of others is lost")
+    tag = if_match.strip()
+    if tag == "*":
+        return None
+    if len(tag) < len('""') or not (tag[0] == tag[-1] == '"') or "," in tag:
+        raise MalformedRequest("If-Match: must be one ETag in quotes, or *", field="If-Match")
+    return tag[1:-1]

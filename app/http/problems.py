@@ -13,7 +13,7 @@ from litestar.types import ExceptionHandlersMap
 from pydantic import BaseModel, JsonValue
 
 from app import errors
-from app.errors import MalformedRequest, PolicyInvalid, PolicyProblem, PortcullisError, Unavailable
+from app.errors import MalformedRequest, PolicyConflict, PolicyInvalid, PolicyProblem, PortcullisError, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,8 @@ STATUS: Mapping[type[PortcullisError], int] = {
     errors.WorkerCrashed: 503,
     errors.WorkerTimeout: 503,
     errors.PolicyInvalid: 422,
+    errors.PolicyConflict: 412,
+    errors.PreconditionRequired: 428,
     errors.CaseError: 409,
     errors.CaseNotClaimable: 409,
     errors.LeaseLost: 409,
@@ -158,6 +160,8 @@ def _extra(error: PortcullisError) -> dict[str, JsonValue]:
         return {"field": error.field}
     if isinstance(error, PolicyInvalid):
         return {"problems": [policy_problem(problem) for problem in error.problems]}
+    if isinstance(error, PolicyConflict):
+        return {"current": error.current, "diff": error.diff}
     return {}
 
 

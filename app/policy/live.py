@@ -1,40 +1,53 @@
-"""The ruleset of the moment: files are watched, a good edit takes over, a bad one changes nothing."""
+"""The ruleset of the moment. The store is the authority; the files and the API are two doors to one activation.
+
+A file activates when its content changes, or is new at a start; never merely because a node started with files that
+were in force before. Every node follows the store's newest activation. A bad edit changes nothing.
+"""
 
 import asyncio
 import contextlib
-import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from watchfiles import awatch
 
-from app.errors import PolicyInvalid, PolicyProblem, PortcullisError
+from app.domain import Activation, ActivationSource, AuditEvent, Change, RulesetText, new_id
+from app.errors import PolicyConflict, PolicyInvalid, PolicyProblem, PortcullisError
 from app.metrics import POLICY_ACTIVATIONS
-from app.policy.lists import MAX_LIST_BYTES
-from app.policy.load import load_ruleset
+from app.policy.diff import policy_diff
+from app.policy.files import PolicyFiles
+from app.policy.load import build_ruleset
+from app.policy.ports import RulesetStore
 from app.policy.ruleset import Ruleset
 
 log = structlog.get_logger(__name__)
 
 #: File events are lost on network file systems and with some editors: contents are compared this often all the same.
 POLL_INTERVAL_S = 3.0
+#: How often a node asks the store for the newest activation: all of them have it within two seconds.
+FOLLOW_INTERVAL_S = 1.0
 
-#: Records the ruleset (say, in the store and the audit log) before it decides anything; the word is `start` or `file`.
-OnActivate = Callable[[Ruleset, str], Awaitable[None]]
+#: Who activates what is found in files.
+_FILES_AUTHOR = "system"
+_PUT_ATTEMPTS = 5
+
+#: Makes ready what the ruleset needs to decide (the matchers of its lists); runs in a thread.
+Prepare = Callable[[Ruleset], None]
 
 
 @dataclass(frozen=True, slots=True)
 class RulesetStatus:
-    """`digest` is the ruleset in force. `problems` say why the newest content of the files is not it, since
-    `failed_at`; empty when it is."""
+    """`digest` is the ruleset in force on this node. `problems` say why the newest content of the files, or the newest
+    activation, is not it, since `failed_at`; empty when it is. `notice` is what is no mistake but may surprise."""
 
     digest: str
     activated_at: datetime
     problems: tuple[PolicyProblem, ...] = ()
     failed_at: datetime | None = None
+    activation: Activation | None = None
+    notice: str | None = None
 
 
 class LiveRuleset:
@@ -48,75 +61,214 @@ class LiveRuleset:
         policy_path: Path,
         rules_dir: Path,
         *,
-        on_activate: OnActivate,
+        store: RulesetStore,
+        prepare: Prepare = lambda _: None,
         poll_interval_s: float = POLL_INTERVAL_S,
+        follow_interval_s: float = FOLLOW_INTERVAL_S,
     ) -> None:
-        self._policy_path = policy_path
-        self._rules_dir = rules_dir
-        self._on_activate = on_activate
+        self._files = PolicyFiles(policy_path, rules_dir)
+        self._store = store
+        self._prepare = prepare
         self._poll_interval_s = poll_interval_s
+        self._follow_interval_s = follow_interval_s
         self._settled: str | None = None
+        self._seq: int | None = None
+        self._head: Activation | None = None
+        self._unusable_seq: int | None = None
+        self._files_fault: tuple[tuple[PolicyProblem, ...], datetime | None] = ((), None)
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
-        """Loads, records and puts in force. Raises PolicyInvalid, and whatever recording raises."""
+        """Puts in force what the store says, or the files where they are new to it. Raises PolicyInvalid when neither
+        can be used, and StoreUnavailable."""
         async with self._lock:
-            fingerprint = await asyncio.to_thread(self._fingerprint)
-            ruleset = await asyncio.to_thread(load_ruleset, self._policy_path, self._rules_dir)
-            await self._on_activate(ruleset, "start")
-            self._put_in_force(ruleset, fingerprint)
+            self._settled = await asyncio.to_thread(self._files.fingerprint)
+            found, problems = await self._read_files()
+            head = await self._store.head()
+            if found is None and head is None:
+                raise PolicyInvalid(problems)
+            notice = None
+            if found is not None and not await self._store.knows(found.digest):
+                await self._record(found, Change(ActivationSource.START, _FILES_AUTHOR, datetime.now(UTC)))
+            elif found is not None and head is not None and found.digest != head.digest:
+                notice = "the files hold an earlier version, which was not activated: a restart activates nothing old"
+                log.warning(notice, action="policy_files_stale", files=found.digest, in_force=head.digest)
+            await self._follow(found)
+            self.status = replace(self.status, notice=notice)
+            if problems:
+                self._reject("rejected", problems)
 
     async def watch(self) -> None:
-        """Until it is cancelled: tries every new content of the files once, and again while recording it fails."""
-        async with contextlib.aclosing(self._ticks()) as ticks:
+        """Until it is cancelled: follows the files and the store."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_files(), name="policy files")
+            group.create_task(self._watch_store(), name="policy store")
+
+    async def reload(self) -> bool:
+        """Puts the files' content in force if it is new and good; whether it did. Otherwise the last good ruleset
+        goes on and `status` says why."""
+        async with self._lock:
+            fingerprint = await asyncio.to_thread(self._files.fingerprint)
+            if fingerprint == self._settled:
+                return False
+            found, problems = await self._read_files()
+            if await asyncio.to_thread(self._files.fingerprint) != fingerprint:
+                return False  # still being written: the next tick sees the rest
+            if found is None:
+                self._reject("rejected", problems)
+                self._settled = fingerprint
+                return False
+            return await self._activate_file(found, fingerprint)
+
+    async def follow(self) -> bool:
+        """Puts the store's newest activation in force if it is not; whether it did. Raises StoreUnavailable."""
+        async with self._lock:
+            return await self._follow()
+
+    async def put(self, policy: bytes, *, expected: str | None, author: str, why: str | None) -> Activation:
+        """Activate a policy with the lists in force. `expected` is the digest of the policy that the edit began with;
+        None overwrites any. Raises PolicyInvalid, PolicyConflict with what changed meanwhile, and StoreUnavailable."""
+        async with self._lock:
+            for _ in range(_PUT_ATTEMPTS):
+                await self._follow()
+                await self._require(expected, policy)
+                ruleset = await asyncio.to_thread(build_ruleset, policy, self.current.lists)
+                change = Change(ActivationSource.API, author, datetime.now(UTC), why)
+                with contextlib.suppress(PolicyConflict):  # somebody else, perhaps only the lists: look again
+                    await self._record(ruleset, change, after_seq=self._head.seq if self._head else 0)
+                    return await self._in_force(ruleset)
+            raise PolicyConflict("the policy changes too fast to be edited; try again")
+
+    async def restore(self, digest: str, *, author: str, why: str | None) -> Activation:
+        """Return to a ruleset that was active before: policy and lists together. Raises NotFound, PolicyInvalid when
+        this version of Portcullis cannot use it, and StoreUnavailable."""
+        async with self._lock:
+            ruleset = await asyncio.to_thread(rebuild, await self._store.find(digest))
+            change = Change(ActivationSource.ROLLBACK, author, datetime.now(UTC), why)
+            await self._record(ruleset, change)
+            return await self._in_force(ruleset)
+
+    async def versions(self, *, limit: int, before_seq: int | None = None) -> list[Activation]:
+        """The history, the newest first. Raises StoreUnavailable."""
+        return await self._store.versions(limit=limit, before_seq=before_seq)
+
+    async def text(self, digest: str) -> RulesetText:
+        """A ruleset that was ever active. Raises NotFound and StoreUnavailable."""
+        return await self._store.find(digest)
+
+    async def _watch_files(self) -> None:
+        async with contextlib.aclosing(self._files.ticks(self._poll_interval_s)) as ticks:
             async for _ in ticks:
                 try:
                     await self.reload()
                 except Exception:  # the watch outlives anything that one edit can do to it
                     log.exception("policy could not be reloaded", action="policy_reload_failed")
 
-    async def reload(self) -> bool:
-        """Puts the files' content in force if it is new and good; whether it did. Otherwise the last good ruleset
-        goes on and `status` says why."""
-        async with self._lock:
-            fingerprint = await asyncio.to_thread(self._fingerprint)
-            if fingerprint == self._settled:
-                return False
+    async def _watch_store(self) -> None:
+        failing = False
+        while True:
+            await asyncio.sleep(self._follow_interval_s)
             try:
-                ruleset = await asyncio.to_thread(load_ruleset, self._policy_path, self._rules_dir)
-            except PolicyInvalid as invalid:
-                ruleset, problems = None, invalid.problems
-            if await asyncio.to_thread(self._fingerprint) != fingerprint:
-                return False  # still being written: the next tick sees the rest
-            if ruleset is None:
-                self._reject("rejected", problems)
-                self._settled = fingerprint
-                return False
-            return await self._activate(ruleset, fingerprint)
+                await self.follow()
+                failing = False
+            except Exception as fault:  # the store may be back at the next look
+                if not failing:
+                    log.warning("policy store cannot be read", action="policy_follow_failed", error=str(fault))
+                failing = True
 
-    async def _activate(self, ruleset: Ruleset, fingerprint: str) -> bool:
+    async def _read_files(self) -> tuple[Ruleset | None, tuple[PolicyProblem, ...]]:
+        try:
+            return await asyncio.to_thread(self._files.load), ()
+        except PolicyInvalid as invalid:
+            return None, invalid.problems
+
+    async def _activate_file(self, ruleset: Ruleset, fingerprint: str) -> bool:
         """Records first: a ruleset that nobody could look up later must not decide. Until that works, every tick
         tries again."""
-        if ruleset.digest == self.current.digest:
-            self._settled = fingerprint
-            self.status = replace(self.status, problems=(), failed_at=None)
-            return False
         try:
-            await self._on_activate(ruleset, "file")
+            activation = await self._record(ruleset, Change(ActivationSource.FILE, _FILES_AUTHOR, datetime.now(UTC)))
+            await self._follow(ruleset)
         except Exception as fault:
             detail = fault.detail if isinstance(fault, PortcullisError) else type(fault).__name__
             message = f"the new ruleset is sound, but could not be recorded: {detail}"
-            self._reject("not_recorded", (PolicyProblem(self._policy_path.name, 1, 1, message),), fault)
+            problem = PolicyProblem(self._files.policy_path.name, 1, 1, message)
+            self._reject("not_recorded", (problem,), fault)
             return False
-        self._put_in_force(ruleset, fingerprint)
+        self._settled = fingerprint
+        self._files_fault = (), None
+        self.status = replace(self.status, problems=(), failed_at=None, notice=None)
+        return activation is not None
+
+    async def _record(self, ruleset: Ruleset, change: Change, *, after_seq: int | None = None) -> Activation | None:
+        text = RulesetText(ruleset.digest, ruleset.policy_digest, ruleset.source, ruleset.lists)
+        event = AuditEvent(
+            id=new_id("evt"),
+            kind="policy.activated",
+            at=change.at,
+            actor=change.author,
+            subject=ruleset.digest,
+            body={
+                "source": change.source.value,
+                "policy": ruleset.policy_digest,
+                "why": change.why,
+                "forced": change.forced,
+            },
+        )
+        return await self._store.activate(text, change, after_seq=after_seq, events=[event])
+
+    async def _require(self, expected: str | None, mine: bytes) -> None:
+        """Raises PolicyConflict unless the policy in force is the expected one."""
+        head = self._head
+        if expected is None or head is None or expected == head.policy_digest:
+            return
+        current = (await self._store.find(head.digest)).policy
+        base = await self._text_of_policy(expected)
+        before = mine.decode("utf-8", "replace") if base is None else base
+        raise PolicyConflict(
+            "the policy was changed since you read it: see `diff`, and edit the version in force",
+            current=head.policy_digest,
+            diff=policy_diff(before, current, before="yours" if base is None else "read", after="in force"),
+        )
+
+    async def _text_of_policy(self, policy_digest: str) -> str | None:
+        for activation in await self._store.versions(limit=200):
+            if activation.policy_digest == policy_digest:
+                return (await self._store.find(activation.digest)).policy
+        return None
+
+    async def _in_force(self, ruleset: Ruleset) -> Activation:
+        await self._follow(ruleset)
+        activation = self.status.activation
+        assert activation is not None  # noqa: S101 - `_follow` just put one in force
+        return activation
+
+    async def _follow(self, built: Ruleset | None = None) -> bool:
+        """`built` saves building what is at hand. At the start a ruleset that cannot be used ends it; later the last
+        good one goes on, and it is said once."""
+        head = self._head = await self._store.head()
+        if head is None or head.seq in (self._seq, self._unusable_seq):
+            return False
+        try:
+            if built is None or built.digest != head.digest:
+                built = await asyncio.to_thread(rebuild, await self._store.find(head.digest))
+        except PolicyInvalid as invalid:
+            if self._seq is None:
+                raise
+            self._unusable_seq = head.seq
+            self._reject("unusable", invalid.problems)
+            return False
+        await asyncio.to_thread(self._prepare, built)
+        self._put_in_force(built, head)
         return True
 
-    def _put_in_force(self, ruleset: Ruleset, fingerprint: str) -> None:
+    def _put_in_force(self, ruleset: Ruleset, activation: Activation) -> None:
         self.current = ruleset
-        self.status = RulesetStatus(ruleset.digest, datetime.now(UTC))
-        self._settled = fingerprint
+        problems, failed_at = self._files_fault  # an edit through another door does not mend the files
+        self.status = RulesetStatus(ruleset.digest, activation.change.at, problems, failed_at, activation)
+        self._seq, self._unusable_seq = activation.seq, None
         POLICY_ACTIVATIONS.labels("activated").inc()
-        log.info("ruleset is in force", action="policy_activated", ruleset=ruleset.digest)
+        source = activation.change.source.value
+        log.info("ruleset is in force", action="policy_activated", ruleset=ruleset.digest, source=source)
         for warning in ruleset.warnings:
             log.warning("policy warning", action="policy_warning", file=warning.file, detail=warning.message)
 
@@ -124,6 +276,8 @@ class LiveRuleset:
         if problems == self.status.problems:
             return  # said already
         self.status = replace(self.status, problems=problems, failed_at=datetime.now(UTC))
+        if result != "unusable":
+            self._files_fault = problems, self.status.failed_at
         POLICY_ACTIVATIONS.labels(result).inc()
         log.error(
             "an edit was not activated; the last good ruleset goes on",
@@ -134,45 +288,12 @@ class LiveRuleset:
             exc_info=fault,
         )
 
-    async def _ticks(self) -> AsyncGenerator[None]:
-        """A tick after each change in the two directories, and every poll interval. The directories are watched, not
-        the files: an editor's rename and a ConfigMap's swap of links never touch the file that was there."""
-        while True:
-            try:
-                changes = awatch(
-                    self._policy_path.parent,
-                    self._rules_dir,
-                    watch_filter=None,
-                    recursive=False,
-                    rust_timeout=int(self._poll_interval_s * 1000),
-                    yield_on_timeout=True,
-                )
-                async with contextlib.aclosing(changes):
-                    async for _ in changes:
-                        yield
-            except Exception as fault:  # a directory that is not there, no inotify watches left: polling goes on
-                log.warning("files cannot be watched", action="policy_watch_failed", error=str(fault))
-            yield
-            await asyncio.sleep(self._poll_interval_s)
 
-    def _fingerprint(self) -> str:
-        """Changes whenever what `load_ruleset` would read does."""
-        try:
-            lists = sorted(path for path in self._rules_dir.iterdir() if path.suffix.lower() == ".txt")
-        except OSError:
-            lists = []
-        total = hashlib.sha256()
-        for path in (self._policy_path, *lists):
-            total.update(f"{path.name}\0{_content_digest(path)}\0".encode("utf-8", "surrogateescape"))
-        return total.hexdigest()
-
-
-def _content_digest(path: Path) -> str:
-    """Of a file's beginning, as far as it would be read. A pipe would be waited on for ever."""
-    try:
-        if not path.is_file():
-            return "not a file"
-        with path.open("rb") as file:
-            return hashlib.sha256(file.read(MAX_LIST_BYTES + 1)).hexdigest()
-    except OSError as fault:
-        return f"unreadable: {fault.errno}"
+def rebuild(text: RulesetText) -> Ruleset:
+    """A stored ruleset, compiled again. Raises PolicyInvalid when this version of Portcullis does not take it, or when
+    it is not what its digest names."""
+    file = f"version {text.digest.removeprefix('sha256:')[:12]}"
+    ruleset = build_ruleset(text.policy.encode(), text.lists, file=file)
+    if ruleset.digest != text.digest:
+        raise PolicyInvalid((PolicyProblem(file, 1, 1, "the stored version is not what its digest names"),))
+    return ruleset

@@ -58,7 +58,7 @@ def build_ruleset(
         )
         raise PolicyInvalid((*ordered, *list_problems))
     names = used_names(draft, program)
-    policy_digest = _digest(data)
+    policy_digest = _digest(source.text.encode())  # a byte order mark is not part of it
     return Ruleset(
         digest=_digest(rfc8785.dumps({"policy": policy_digest, "lists": {one.name: one.digest for one in lists}})),
         policy_digest=policy_digest,

@@ -5,12 +5,11 @@ from app.store.cases import SqlCaseStore
 from app.store.decisions import SqlDecisionStore
 from app.store.evidence import LocalEvidenceStore
 from app.store.retention import SqlRetention
-from app.store.rulesets import Activation, SqlRulesets, StoredRuleset
+from app.store.rulesets import SqlRulesets
 from app.store.session import Database
 from app.store.ticks import SqlTicks
 
 __all__ = [
-    "Activation",
     "Database",
     "LocalEvidenceStore",
     "SqlAuditLog",
@@ -19,5 +18,4 @@ __all__ = [
     "SqlRetention",
     "SqlRulesets",
     "SqlTicks",
-    "StoredRuleset",
 ]

@@ -1,7 +1,7 @@
 """What SQLite and PostgreSQL both do, under one name."""
 
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.errors import NotFound
@@ -13,6 +13,12 @@ def insert(session: AsyncSession, table: type[SQLModel]) -> postgresql.Insert:
         return postgresql.insert(table)
     statement: postgresql.Insert = sqlite.insert(table)  # type: ignore[assignment]  # same methods, no common base
     return statement
+
+
+async def take_turn(session: AsyncSession, lock: int) -> None:
+    """Wait until no other transaction holds this lock; it is held until this one ends. SQLite has one writer anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.exec(select(func.pg_advisory_xact_lock(lock)))
 
 
 def storable(text: str) -> bool:

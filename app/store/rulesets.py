@@ -1,89 +1,87 @@
-"""Every ruleset that ever decided, and when it began to."""
+"""Every ruleset that ever decided, when it began to, and who made it so. This is what all nodes agree on."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 from pydantic import TypeAdapter
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.domain import DEFAULT_VIEWS, AuditEvent, KeywordList, Severity, TermOptions, TextSource, new_id
-from app.errors import NotFound, StoreUnavailable
-from app.store.dialects import insert, known_id
+from app.domain import (
+    DEFAULT_VIEWS,
+    Activation,
+    ActivationSource,
+    AuditEvent,
+    Change,
+    KeywordList,
+    RulesetText,
+    Severity,
+    TermOptions,
+    TextSource,
+    new_id,
+)
+from app.errors import NotFound, PolicyConflict, StoreUnavailable
+from app.store.dialects import insert, known_id, take_turn
 from app.store.outbox import put_events
 from app.store.session import Database
-from app.store.tables import ActivationRow, KeywordListRow, RulesetRow
+from app.store.tables import ActivationRow, KeywordListRow, PolicyFileRow, RulesetRow
 
 _OPTIONS = TypeAdapter(TermOptions)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRuleset:
-    """`policy` is the YAML text; policy and lists together are what `digest` names."""
+#: PostgreSQL's lock that activations take turns at; any number that no other lock has.
+_ACTIVATION_LOCK = 7_216_310_255
 
-    digest: str
-    policy_digest: str
-    policy: str
-    lists: tuple[KeywordList, ...]
-    first_activated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Activation:
-    """`source` says what activated it, such as `start` or `file`."""
-
-    ruleset_digest: str
-    activated_at: datetime
-    source: str
+_FROM_FILES = frozenset({ActivationSource.START, ActivationSource.FILE})
 
 
 class SqlRulesets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(
-        self,
-        digest: str,
-        policy_digest: str,
-        policy_text: str,
-        lists: Sequence[KeywordList],
-        *,
-        source: str,
-        at: datetime,
-        events: Sequence[AuditEvent] = (),
-    ) -> bool:
-        """Keep the ruleset, and its activation with the events in one transaction.
+    async def head(self) -> Activation | None:
+        """The newest activation; None before the first."""
+        async with self._database.reading() as session:
+            found = await _history(session, limit=1)
+        return found[0] if found else None
 
-        False, with nothing activated and no event written, when it is the one that is active already: a restart
-        activates nothing. Raises StoreUnavailable.
+    async def versions(self, *, limit: int, before_seq: int | None = None) -> list[Activation]:
+        """The history, the newest first."""
+        async with self._database.reading() as session:
+            return await _history(session, limit=limit, before_seq=before_seq)
+
+    async def knows(self, digest: str) -> bool:
+        """Whether the ruleset was ever active."""
+        async with self._database.reading() as session:
+            query = select(ActivationRow.seq).where(ActivationRow.ruleset_digest == known_id("ruleset", digest))
+            return (await session.exec(query.limit(1))).first() is not None
+
+    async def activate(
+        self, ruleset: RulesetText, change: Change, *, after_seq: int | None, events: Sequence[AuditEvent]
+    ) -> Activation | None:
+        """Keep the ruleset, its activation and the events, in one transaction; None when nothing is to be done: it is
+        active already, or it comes from a file whose content is the last one that any node brought here.
+
+        With `after_seq`, only if that is still the newest activation. Raises PolicyConflict and StoreUnavailable.
         """
         async with self._database.writing() as session:
-            kept = RulesetRow(
-                digest=digest,
-                policy_digest=policy_digest,
-                policy=policy_text,
-                lists=json.dumps({keyword_list.name: keyword_list.digest for keyword_list in lists}),
-                first_activated_at=at,
-            )
-            await _keep(session, kept, lists)
-            # Two nodes that read the same edit at once take turns here, and the second finds it active.
-            await session.exec(select(RulesetRow.digest).where(RulesetRow.digest == digest).with_for_update())
-            newest = await _newest(session)
-            if newest is not None and newest.ruleset_digest == digest:
-                return False
-            session.add(ActivationRow(id=new_id("act"), ruleset_digest=digest, activated_at=at, source=source))
+            await take_turn(session, _ACTIVATION_LOCK)
+            newest = next(iter(await _history(session, limit=1)), None)
+            if after_seq is not None and (newest.seq if newest else 0) != after_seq:
+                raise PolicyConflict(
+                    "another version was activated meanwhile", current=newest.policy_digest if newest else None
+                )
+            await _keep(session, ruleset, change)
+            if change.source in _FROM_FILES and not await _note_file(session, ruleset.digest, change):
+                return None
+            if newest is not None and newest.digest == ruleset.digest:
+                return None
+            activation = Activation((newest.seq if newest else 0) + 1, ruleset.digest, ruleset.policy_digest, change)
+            session.add(_row(activation))
             await put_events(session, events)
-            return True
+            return activation
 
-    async def active(self) -> Activation | None:
-        """The newest activation."""
-        async with self._database.reading() as session:
-            newest = await _newest(session)
-        return None if newest is None else Activation(newest.ruleset_digest, newest.activated_at, newest.source)
-
-    async def find(self, digest: str) -> StoredRuleset:
+    async def find(self, digest: str) -> RulesetText:
         """Raises NotFound."""
         known_id("ruleset", digest)
         async with self._database.reading() as session:
@@ -97,19 +95,62 @@ class SqlRulesets:
             lists = tuple(_list(name, kept[name, list_digest]) for name, list_digest in names.items())
         except (KeyError, ValueError) as error:
             raise StoreUnavailable("a stored ruleset cannot be read by this version") from error
-        return StoredRuleset(row.digest, row.policy_digest, row.policy, lists, row.first_activated_at)
+        return RulesetText(row.digest, row.policy_digest, row.policy, lists)
 
 
-async def _keep(session: AsyncSession, ruleset: RulesetRow, lists: Sequence[KeywordList]) -> None:
-    for keyword_list in lists:
+async def _history(session: AsyncSession, *, limit: int, before_seq: int | None = None) -> list[Activation]:
+    query = select(ActivationRow, RulesetRow.policy_digest).join(
+        RulesetRow, col(RulesetRow.digest) == col(ActivationRow.ruleset_digest)
+    )
+    if before_seq is not None:
+        query = query.where(ActivationRow.seq < before_seq)
+    rows = (await session.exec(query.order_by(col(ActivationRow.seq).desc()).limit(limit))).all()
+    return [
+        Activation(
+            row.seq,
+            row.ruleset_digest,
+            policy_digest,
+            Change(ActivationSource(row.source), row.author, row.activated_at, row.why, row.forced),
+        )
+        for row, policy_digest in rows
+    ]
+
+
+def _row(activation: Activation) -> ActivationRow:
+    change = activation.change
+    return ActivationRow(
+        id=new_id("act"),
+        seq=activation.seq,
+        ruleset_digest=activation.digest,
+        activated_at=change.at,
+        source=change.source.value,
+        author=change.author,
+        why=change.why,
+        forced=change.forced,
+    )
+
+
+async def _keep(session: AsyncSession, ruleset: RulesetText, change: Change) -> None:
+    for keyword_list in ruleset.lists:
         values = {"digest": keyword_list.digest, "name": keyword_list.name, "content": _content(keyword_list)}
         await session.exec(insert(session, KeywordListRow).values(values).on_conflict_do_nothing())
-    await session.exec(insert(session, RulesetRow).values(ruleset.model_dump()).on_conflict_do_nothing())
+    row = RulesetRow(
+        digest=ruleset.digest,
+        policy_digest=ruleset.policy_digest,
+        policy=ruleset.policy,
+        lists=json.dumps({keyword_list.name: keyword_list.digest for keyword_list in ruleset.lists}),
+        first_activated_at=change.at,
+    )
+    await session.exec(insert(session, RulesetRow).values(row.model_dump()).on_conflict_do_nothing())
 
 
-async def _newest(session: AsyncSession) -> ActivationRow | None:
-    query = select(ActivationRow).order_by(col(ActivationRow.activated_at).desc(), col(ActivationRow.id).desc())
-    return (await session.exec(query.limit(1))).first()
+async def _note_file(session: AsyncSession, digest: str, change: Change) -> bool:
+    """Whether this content is another than the last that came from a file."""
+    last = (await session.exec(select(PolicyFileRow).order_by(col(PolicyFileRow.seq).desc()).limit(1))).first()
+    if last is not None and last.ruleset_digest == digest:
+        return False
+    session.add(PolicyFileRow(seq=last.seq + 1 if last else 1, ruleset_digest=digest, seen_at=change.at))
+    return True
 
 
 def _content(keyword_list: KeywordList) -> str:

@@ -130,14 +130,28 @@ class RulesetRow(SQLModel, table=True):
 
 
 class ActivationRow(SQLModel, table=True):
-    """When which ruleset began to decide, and what made it so (`start`, `file`, …)."""
+    """When which ruleset began to decide, and what made it so. Clocks of several nodes differ: `seq` is the order."""
 
     __tablename__ = "ruleset_activations"
 
     id: str = Field(primary_key=True)
+    seq: int = Field(sa_column=Column(_Counter, nullable=False, unique=True))
     ruleset_digest: str = Field(foreign_key="rulesets.digest")
     activated_at: datetime = Field(sa_type=UtcDateTime, index=True)
     source: str
+    author: str
+    why: str | None = Field(default=None, sa_type=Text)
+    forced: bool = False
+
+
+class PolicyFileRow(SQLModel, table=True):
+    """The ruleset that some node found in its files: the newest is the last file content that was brought here."""
+
+    __tablename__ = "policy_files"
+
+    seq: int = Field(sa_column=Column(_Counter, primary_key=True, autoincrement=False))
+    ruleset_digest: str = Field(foreign_key="rulesets.digest")
+    seen_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class TickRow(SQLModel, table=True):

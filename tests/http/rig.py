@@ -28,13 +28,13 @@ from app.moderation.collect import Signals
 from app.moderation.pipeline import Deadlines, Moderator
 from app.policy.live import LiveRuleset
 from app.policy.load import build_ruleset
-from app.policy.ruleset import Ruleset
 from app.review.desk import ReviewDesk
+from app.signals.codes import ZxingReader
 from app.signals.keywords import AhoCorasickMatcher
 from app.signals.model_text import ModelText
 from app.signals.probes import Probes
 from app.signals.scene import Scene
-from app.store import Database, LocalEvidenceStore, SqlAuditLog, SqlCaseStore, SqlDecisionStore
+from app.store import Database, LocalEvidenceStore, SqlAuditLog, SqlCaseStore, SqlDecisionStore, SqlRulesets
 from app.web import console_handlers, problem_page
 
 POLICY = """\
@@ -180,12 +180,14 @@ class Rig:
         self.engine.info = replace(self.engine.info, **changes)
 
     async def events(self) -> list[dict[str, Any]]:
-        """Everything in the audit log, after sealing what waits."""
+        """Everything in the audit log after the policy's activation at the start, after sealing what waits."""
         async with self.client("audit") as client:
             while await self.audit_log.seal(limit=1000):
                 pass
             page = await client.get("/v1/audit", params={"limit": 1000})
-        return [entry["event"] for entry in page.json()["entries"]]
+        events = [entry["event"] for entry in page.json()["entries"]]
+        assert events[0]["body"]["source"] == "start"
+        return events[1:]
 
 
 @asynccontextmanager
@@ -195,7 +197,7 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
     rules_dir.mkdir()
     policy_path.write_text(POLICY)
     (rules_dir / "contraband.txt").write_text(CONTRABAND)
-    ruleset = LiveRuleset(policy_path, rules_dir, on_activate=_ignore)
+    ruleset = LiveRuleset(policy_path, rules_dir, store=SqlRulesets(database))
     await ruleset.start()
     p: dict[str, float] = {}
     engine, reader, keys = FakeEngine(_script(p)), ScriptedReader(), ScopedKeys()
@@ -220,7 +222,12 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
         moderator=Moderator(
             intake=Intake(ThreadWorkers(), IntakeLimits(max_bytes=UPLOAD_BYTES), secrets.token_bytes(32)),
             signals=Signals(
-                reader=reader, matcher=AhoCorasickMatcher(), probes=Probes(), scene=Scene(), model_text=ModelText()
+                reader=reader,
+                codes=ZxingReader(ThreadWorkers()),
+                matcher=AhoCorasickMatcher(),
+                probes=Probes(),
+                scene=Scene(),
+                model_text=ModelText(),
             ),
             engine=engine,
             ruleset=lambda: ruleset.current,
@@ -261,10 +268,6 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
         not_ready=not_ready,
         p=p,
     )
-
-
-async def _ignore(_ruleset: Ruleset, _source: str) -> None:
-    """Recording activations is the store's subject."""
 
 
 def _script(p: dict[str, float]) -> Callable[[EngineJob, Question], Answer]:

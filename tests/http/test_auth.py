@@ -22,7 +22,11 @@ NEEDS: dict[tuple[str, str], set[str]] = {
     ("POST", "/v1/reviews/case_x/release"): {"review"},
     ("POST", "/v1/reviews/case_x/verdict"): {"review"},
     ("GET", "/v1/policy"): {"policy"},
+    ("PUT", "/v1/policy"): {"policy"},
     ("POST", "/v1/policy/check"): {"policy"},
+    ("GET", "/v1/policy/versions"): {"policy"},
+    ("GET", "/v1/policy/versions/sha256:x"): {"policy"},
+    ("POST", "/v1/policy/versions/sha256:x/activate"): {"policy"},
     ("GET", "/v1/audit"): {"audit"},
     ("GET", "/v1/audit/verify"): {"audit"},
     ("GET", "/v1/status"): {"moderate", "review", "policy", "audit"},
@@ -65,9 +69,15 @@ async def test_a_scope_reaches_what_it_should_and_nothing_else(rig: Rig, method:
     assert (await send(rig, method, path, None)).status_code == 401
 
 
+def _example(path: str) -> str:
+    for name, value in {"decision_id": "dec_x", "case_id": "case_x", "digest": "sha256:x"}.items():
+        path = path.replace(f"{{{name}:str}}", value)
+    return path
+
+
 async def test_every_route_is_in_this_table_or_open(rig: Rig) -> None:
     routes = {
-        (method, route.path.replace("{decision_id:str}", "dec_x").replace("{case_id:str}", "case_x"))
+        (method, _example(route.path))
         for route in rig.app.routes
         for method in getattr(route, "methods", ["GET"])
         if method not in {"OPTIONS", "HEAD"} and route.path not in OPEN

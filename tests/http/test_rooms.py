@@ -115,6 +115,68 @@ async def test_a_policy_is_checked_with_the_lists_of_the_moment(rig: Rig) -> Non
     assert rig.ruleset.current.source == POLICY
 
 
+async def _put(client: httpx.AsyncClient, policy: str, if_match: str | None, **query: str) -> httpx.Response:
+    headers = {"content-type": "application/yaml"} | ({} if if_match is None else {"if-match": if_match})
+    return await client.put("/v1/policy", content=policy, headers=headers, params=query)
+
+
+async def test_a_policy_that_is_put_decides_and_can_be_taken_back(rig: Rig) -> None:
+    rig.p["violence"] = 0.7
+    assert (await rig.decide())["outcome"] == "review"
+    async with rig.client("policy") as client:
+        read = await client.get("/v1/policy")
+        stricter = POLICY.replace("reject: 0.9", "reject: 0.6")
+        answer = await _put(client, stricter, read.headers["etag"], why="stricter: 更严")
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["seq"], answer.json()["author"], answer.json()["why"]) == (
+            2,
+            "key-policy",
+            "stricter: 更严",
+        )
+        assert (await client.get("/v1/policy")).text == stricter
+        assert (await rig.decide())["outcome"] == "reject"
+        late = await _put(client, POLICY, read.headers["etag"])
+        assert (late.status_code, late.json()["code"]) == (412, "policy_conflict")
+        assert "+thresholds: {review: 0.5, reject: 0.6}" in late.json()["diff"]
+        history = (await client.get("/v1/policy/versions")).json()
+        assert [(one["seq"], one["source"]) for one in history["versions"]] == [(2, "api"), (1, "start")]
+        first = history["versions"][1]["digest"]
+        assert (await client.get(f"/v1/policy/versions/{first}")).text == POLICY
+        back = await client.post(f"/v1/policy/versions/{first}/activate", json={"why": "oops"})
+        assert (back.status_code, back.json()["source"], back.json()["digest"]) == (200, "rollback", first)
+    assert (await rig.decide())["outcome"] == "review"
+    changes = [event for event in await rig.events() if event["kind"] == "policy.activated"]
+    assert [(one["actor"], one["body"]["why"]) for one in changes] == [
+        ("key-policy", "stricter: 更严"),
+        ("key-policy", "oops"),
+    ]
+
+
+async def test_a_put_without_its_base_or_with_mistakes_changes_nothing(rig: Rig) -> None:
+    before = rig.ruleset.current.digest
+    async with rig.client("policy") as client:
+        assert (await _put(client, POLICY, None)).status_code == 428
+        assert (await _put(client, POLICY, "sha256:x")).status_code == 400
+        assert (await _put(client, POLICY, '"sha256:x"')).status_code == 412
+        broken = await _put(client, "version: 2", "*")
+        assert (broken.status_code, broken.json()["code"]) == (422, "policy_invalid")
+        assert (await _put(client, POLICY, "*", why="x" * 501)).status_code == 400
+        assert (await client.put("/v1/policy", json={}, headers={"if-match": "*"})).status_code == 415
+        gone = await client.post("/v1/policy/versions/sha256:none/activate", json={})
+        assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
+    assert rig.ruleset.current.digest == before
+
+
+async def test_the_history_comes_in_pages(rig: Rig) -> None:
+    async with rig.client("policy") as client:
+        for high in (0.91, 0.92):
+            await _put(client, POLICY.replace("reject: 0.9", f"reject: {high}"), "*")
+        first = (await client.get("/v1/policy/versions", params={"limit": 2})).json()
+        rest = (await client.get("/v1/policy/versions", params={"limit": 2, "before": first["next_before"]})).json()
+    assert [one["seq"] for one in first["versions"] + rest["versions"]] == [3, 2, 1]
+    assert rest["next_before"] is None
+
+
 async def test_a_policy_check_takes_yaml_alone(rig: Rig) -> None:
     async with rig.client("policy") as client:
         assert (await client.post("/v1/policy/check", json={})).status_code == 415
@@ -134,11 +196,11 @@ async def test_the_log_can_be_read_and_checked(rig: Rig) -> None:
         first = (await client.get("/v1/audit", params={"limit": 2})).json()
         rest = (await client.get("/v1/audit", params={"after": first["next_after"]})).json()
         report = (await client.get("/v1/audit/verify")).json()
-    assert [entry["seq"] for entry in first["entries"] + rest["entries"]] == [1, 2, 3]
+    assert [entry["seq"] for entry in first["entries"] + rest["entries"]] == [1, 2, 3, 4]
     assert rest["next_after"] is None
     assert rest["entries"][0]["prev"] == first["entries"][1]["hash"]
-    assert (report["sound"], report["checked"], report["problem"]) == (True, 3, None)
-    assert report["hash"] == rest["entries"][0]["hash"]
+    assert (report["sound"], report["checked"], report["problem"]) == (True, 4, None)
+    assert report["hash"] == rest["entries"][1]["hash"]
 
 
 async def test_alive_and_ready(rig: Rig) -> None:

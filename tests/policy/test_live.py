@@ -1,15 +1,17 @@
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
-from app.errors import PolicyInvalid, StoreUnavailable
+from app.domain import Activation, AuditEvent, Change, RulesetText
+from app.errors import NotFound, PolicyConflict, PolicyInvalid, StoreUnavailable
+from app.policy.files import PolicyFiles
 from app.policy.live import LiveRuleset
-from app.policy.ruleset import Ruleset
+from app.policy.memory import MemoryRulesets
 from tests.policy.build import document, rule
 
 LIST = "---\ncategory: goods\nseverity: high\nlanguages: en\n---\nforbidden thing\n"
@@ -17,17 +19,21 @@ LIST = "---\ncategory: goods\nseverity: high\nlanguages: en\n---\nforbidden thin
 NEVER_S = 3600.0
 
 
-class Recorder:
-    """What `main` hands in: here it remembers, and fails on demand."""
+class Store(MemoryRulesets):
+    """Fails on demand."""
 
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, str]] = []
-        self.fault: Exception | None = None
+    fault: Exception | None = None
 
-    async def __call__(self, ruleset: Ruleset, source: str) -> None:
+    @property
+    def sources(self) -> list[tuple[str, str]]:
+        return [(event.subject, str(event.body["source"])) for event in self.events]
+
+    async def activate(
+        self, ruleset: RulesetText, change: Change, *, after_seq: int | None, events: Sequence[AuditEvent]
+    ) -> Activation | None:
         if self.fault is not None:
             raise self.fault
-        self.seen.append((ruleset.digest, source))
+        return await super().activate(ruleset, change, after_seq=after_seq, events=events)
 
 
 def policy(high: float, *, count: bool = True) -> str:
@@ -45,8 +51,10 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "p.yaml", tmp_path / "rules"
 
 
-def live(files: tuple[Path, Path], recorder: Recorder, *, poll_interval_s: float = NEVER_S) -> LiveRuleset:
-    return LiveRuleset(*files, on_activate=recorder, poll_interval_s=poll_interval_s)
+def live(
+    files: tuple[Path, Path], store: Store, *, poll_interval_s: float = NEVER_S, follow_interval_s: float = NEVER_S
+) -> LiveRuleset:
+    return LiveRuleset(*files, store=store, poll_interval_s=poll_interval_s, follow_interval_s=follow_interval_s)
 
 
 @asynccontextmanager
@@ -70,25 +78,25 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_start_loads_records_and_puts_in_force(files: tuple[Path, Path]) -> None:
-    recorder = Recorder()
-    ruleset = live(files, recorder)
+    store = Store()
+    ruleset = live(files, store)
     await ruleset.start()
-    assert recorder.seen == [(ruleset.current.digest, "start")]
+    assert store.sources == [(ruleset.current.digest, "start")]
     assert ruleset.status.digest == ruleset.current.digest
     assert ruleset.status.problems == ()
 
 
 async def test_start_refuses_a_broken_policy(files: tuple[Path, Path]) -> None:
     files[0].write_text("version: 2\n")
-    recorder = Recorder()
+    store = Store()
     with pytest.raises(PolicyInvalid):
-        await live(files, recorder).start()
-    assert recorder.seen == []
+        await live(files, store).start()
+    assert store.sources == []
 
 
 async def test_a_good_edit_takes_over_once(files: tuple[Path, Path]) -> None:
-    recorder = Recorder()
-    ruleset = live(files, recorder)
+    store = Store()
+    ruleset = live(files, store)
     await ruleset.start()
     first = ruleset.current
     assert not await ruleset.reload()
@@ -97,12 +105,12 @@ async def test_a_good_edit_takes_over_once(files: tuple[Path, Path]) -> None:
     assert not await ruleset.reload()
     assert ruleset.current.policy.thresholds["high"] == 0.6
     assert first.policy.thresholds["high"] == 0.5
-    assert recorder.seen[1:] == [(ruleset.current.digest, "file")]
+    assert store.sources[1:] == [(ruleset.current.digest, "file")]
 
 
 async def test_a_bad_edit_changes_nothing_and_is_named(files: tuple[Path, Path]) -> None:
-    recorder = Recorder()
-    ruleset = live(files, recorder)
+    store = Store()
+    ruleset = live(files, store)
     await ruleset.start()
     before = ruleset.current
     files[0].write_text(policy(0.6).replace("thresholds.high", "thresholds.hihg"))
@@ -111,16 +119,16 @@ async def test_a_bad_edit_changes_nothing_and_is_named(files: tuple[Path, Path])
     [problem] = ruleset.status.problems
     assert (problem.file, problem.message) == ("p.yaml", "unknown name `thresholds.hihg`")
     assert ruleset.status.failed_at is not None
-    assert len(recorder.seen) == 1
+    assert len(store.sources) == 1
 
     files[0].write_text(policy(0.5))
     await ruleset.reload()
     assert (ruleset.status.problems, ruleset.status.failed_at) == ((), None)
-    assert len(recorder.seen) == 1, "going back to what is in force is no activation"
+    assert len(store.sources) == 1, "going back to what is in force is no activation"
 
 
 async def test_a_policy_that_is_gone_is_a_bad_edit(files: tuple[Path, Path]) -> None:
-    ruleset = live(files, Recorder())
+    ruleset = live(files, Store())
     await ruleset.start()
     files[0].unlink()
     assert not await ruleset.reload()
@@ -129,8 +137,8 @@ async def test_a_policy_that_is_gone_is_a_bad_edit(files: tuple[Path, Path]) -> 
 
 
 async def test_a_saved_list_activates_and_a_lost_one_does_not(files: tuple[Path, Path]) -> None:
-    recorder = Recorder()
-    ruleset = live(files, recorder)
+    store = Store()
+    ruleset = live(files, store)
     await ruleset.start()
     (files[1] / "words.txt").write_text(LIST + "another thing\n")
     assert await ruleset.reload()
@@ -142,15 +150,15 @@ async def test_a_saved_list_activates_and_a_lost_one_does_not(files: tuple[Path,
 
 
 async def test_what_cannot_be_recorded_does_not_decide_and_is_tried_again(files: tuple[Path, Path]) -> None:
-    recorder = Recorder()
-    ruleset = live(files, recorder)
+    store = Store()
+    ruleset = live(files, store)
     await ruleset.start()
-    recorder.fault = StoreUnavailable("the disk is full")
+    store.fault = StoreUnavailable("the disk is full")
     files[0].write_text(policy(0.6))
     assert not await ruleset.reload()
     assert ruleset.current.policy.thresholds["high"] == 0.5
     assert ruleset.status.problems[0].message.endswith("could not be recorded: the disk is full")
-    recorder.fault = None
+    store.fault = None
     assert await ruleset.reload()
     assert ruleset.current.policy.thresholds["high"] == 0.6
     assert ruleset.status.problems == ()
@@ -159,19 +167,19 @@ async def test_what_cannot_be_recorded_does_not_decide_and_is_tried_again(files:
 async def test_a_file_that_changes_while_it_is_read_waits_for_the_next_look(
     files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ruleset = live(files, Recorder())
+    ruleset = live(files, Store())
     await ruleset.start()
     files[0].write_text(policy(0.6, count=False))
-    real = LiveRuleset._fingerprint
+    real = PolicyFiles.fingerprint
     looks = iter([None, files[0]])
 
-    def half_written(self: LiveRuleset) -> str:
+    def half_written(self: PolicyFiles) -> str:
         target = next(looks, None)
         if target is not None:
             target.write_text(policy(0.7))
         return real(self)
 
-    monkeypatch.setattr(LiveRuleset, "_fingerprint", half_written)
+    monkeypatch.setattr(PolicyFiles, "fingerprint", half_written)
     assert not await ruleset.reload()
     assert ruleset.current.policy.thresholds["high"] == 0.5
     assert await ruleset.reload()
@@ -191,7 +199,7 @@ def _rename(path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("save", [_write, _rename])
 async def test_the_watch_sees_a_save(files: tuple[Path, Path], save: Callable[[Path, str], None]) -> None:
-    ruleset = live(files, Recorder())
+    ruleset = live(files, Store())
     async with watching(ruleset):
         save(files[0], policy(0.6))
         await until(lambda: ruleset.current.policy.thresholds["high"] == 0.6)
@@ -212,7 +220,7 @@ async def test_the_watch_sees_a_swap_of_links(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     (tmp_path / "mount" / "..data").symlink_to(tmp_path / "v1")
     (tmp_path / "mount" / "p.yaml").symlink_to(Path("..data") / "p.yaml")
-    ruleset = live((tmp_path / "mount" / "p.yaml", tmp_path / "rules"), Recorder())
+    ruleset = live((tmp_path / "mount" / "p.yaml", tmp_path / "rules"), Store())
     async with watching(ruleset):
         (tmp_path / "mount" / "..new").symlink_to(tmp_path / "v2")
         (tmp_path / "mount" / "..new").replace(tmp_path / "mount" / "..data")
@@ -223,8 +231,170 @@ async def test_the_poll_sees_what_no_event_tells(files: tuple[Path, Path], monke
     def no_watch(*_paths: Path, **_options: object) -> Awaitable[None]:
         raise OSError("no inotify watches left")
 
-    monkeypatch.setattr("app.policy.live.awatch", no_watch)
-    ruleset = live(files, Recorder(), poll_interval_s=0.05)
+    monkeypatch.setattr("app.policy.files.awatch", no_watch)
+    ruleset = live(files, Store(), poll_interval_s=0.05)
     async with watching(ruleset):
         files[0].write_text(policy(0.6))
         await until(lambda: ruleset.current.policy.thresholds["high"] == 0.6)
+
+
+async def test_a_restart_with_the_same_files_activates_nothing(files: tuple[Path, Path]) -> None:
+    store = Store()
+    await live(files, store).start()
+    await live(files, store).start()
+    assert len(store.events) == 1
+
+
+async def test_a_restart_with_stale_files_goes_on_with_what_the_store_says(files: tuple[Path, Path]) -> None:
+    store = Store()
+    first = live(files, store)
+    await first.start()
+    await first.put(policy(0.6).encode(), expected=None, author="key-1", why=None)
+    second = live(files, store)
+    await second.start()
+    assert second.current.policy.thresholds["high"] == 0.6
+    assert second.status.notice is not None
+    assert not await second.reload()
+    assert len(store.events) == 2
+
+
+async def test_a_restart_with_older_files_activates_nothing(files: tuple[Path, Path]) -> None:
+    store = Store()
+    first = live(files, store)
+    await first.start()
+    files[0].write_text(policy(0.6))
+    await first.reload()
+    files[0].write_text(policy(0.5))
+    second = live(files, store)
+    await second.start()
+    assert second.current.policy.thresholds["high"] == 0.6
+
+
+async def test_files_that_were_edited_while_nothing_ran_activate(files: tuple[Path, Path]) -> None:
+    store = Store()
+    await live(files, store).start()
+    files[0].write_text(policy(0.7))
+    ruleset = live(files, store)
+    await ruleset.start()
+    assert ruleset.current.policy.thresholds["high"] == 0.7
+
+
+async def test_a_broken_file_at_a_restart_leaves_the_last_good_version(files: tuple[Path, Path]) -> None:
+    store = Store()
+    await live(files, store).start()
+    files[0].write_text("version: [")
+    ruleset = live(files, store)
+    await ruleset.start()
+    assert ruleset.current.policy.thresholds["high"] == 0.5
+    assert ruleset.status.problems
+
+
+async def test_a_node_that_sees_an_edit_late_does_not_undo_a_newer_one(files: tuple[Path, Path]) -> None:
+    store = Store()
+    early, late = live(files, store), live(files, store)
+    await early.start()
+    await late.start()
+    files[0].write_text(policy(0.6))
+    assert await early.reload()
+    await early.put(policy(0.7).encode(), expected=None, author="key-1", why=None)
+    assert not await late.reload()
+    assert late.current.policy.thresholds["high"] == 0.7
+
+
+async def test_the_same_file_content_back_and_forth_activates_each_time(files: tuple[Path, Path]) -> None:
+    store = Store()
+    ruleset = live(files, store)
+    await ruleset.start()
+    for high in (0.6, 0.5, 0.6):
+        files[0].write_text(policy(high))
+        assert await ruleset.reload()
+        assert ruleset.current.policy.thresholds["high"] == high
+
+
+async def test_a_put_names_who_and_why(files: tuple[Path, Path]) -> None:
+    store = Store()
+    ruleset = live(files, store)
+    await ruleset.start()
+    before = ruleset.current.policy_digest
+    done = await ruleset.put(policy(0.6).encode(), expected=before, author="key-7", why="too many complaints")
+    assert (done.seq, done.change.author, done.change.why) == (2, "key-7", "too many complaints")
+    assert (store.events[-1].actor, store.events[-1].body["why"]) == ("key-7", "too many complaints")
+    assert ruleset.current.policy.thresholds["high"] == 0.6
+    assert ruleset.current.lists[0].terms == ("forbidden thing",)
+
+
+async def test_of_two_edits_of_one_version_the_second_is_told_what_the_first_changed(files: tuple[Path, Path]) -> None:
+    store = Store()
+    one, two = live(files, store), live(files, store)
+    await one.start()
+    await two.start()
+    read = two.current.policy_digest
+    await one.put(policy(0.6).encode(), expected=read, author="a", why=None)
+    with pytest.raises(PolicyConflict) as conflict:
+        await two.put(policy(0.7).encode(), expected=read, author="b", why=None)
+    assert conflict.value.current == one.current.policy_digest
+    assert conflict.value.diff is not None
+    assert "-  high: 0.5\n+  high: 0.6\n" in conflict.value.diff
+    assert two.current.policy.thresholds["high"] == 0.6
+    await two.put(policy(0.7).encode(), expected=conflict.value.current, author="b", why=None)
+    assert two.current.policy.thresholds["high"] == 0.7
+
+
+async def test_a_broken_put_changes_nothing(files: tuple[Path, Path]) -> None:
+    store = Store()
+    ruleset = live(files, store)
+    await ruleset.start()
+    with pytest.raises(PolicyInvalid):
+        await ruleset.put(b"version: 2", expected=None, author="a", why=None)
+    assert ruleset.status.problems == ()
+    assert len(store.events) == 1
+
+
+async def test_a_rollback_restores_policy_and_lists(files: tuple[Path, Path]) -> None:
+    store = Store()
+    ruleset = live(files, store)
+    await ruleset.start()
+    first = ruleset.current
+    files[0].write_text(policy(0.6))
+    (files[1] / "words.txt").write_text(LIST + "another thing\n")
+    await ruleset.reload()
+    done = await ruleset.restore(first.digest, author="a", why="oops")
+    assert (done.digest, ruleset.current.lists) == (first.digest, first.lists)
+    assert ruleset.current.policy == first.policy
+    assert not await ruleset.reload()
+    with pytest.raises(NotFound):
+        await ruleset.restore("sha256:none", author="a", why=None)
+
+
+async def test_nodes_follow_each_other(files: tuple[Path, Path]) -> None:
+    store = Store()
+    one, two = live(files, store), live(files, store, follow_interval_s=0.02)
+    await one.start()
+    async with watching(two):
+        await one.put(policy(0.6).encode(), expected=None, author="a", why=None)
+        await until(lambda: two.current.policy.thresholds["high"] == 0.6)
+    assert two.status.activation == one.status.activation
+
+
+async def test_a_version_that_this_node_cannot_use_is_named_and_the_last_good_goes_on(files: tuple[Path, Path]) -> None:
+    store = Store()
+    ruleset = live(files, store)
+    await ruleset.start()
+    strange = RulesetText("sha256:" + "1" * 64, "sha256:p", "version: 99", ())
+    change = store._history[0].change
+    await store.activate(strange, change, after_seq=None, events=[])
+    assert not await ruleset.follow()
+    assert ruleset.status.problems
+    assert ruleset.current.policy.thresholds["high"] == 0.5
+    with pytest.raises(PolicyConflict):
+        await ruleset.put(policy(0.6).encode(), expected=ruleset.current.policy_digest, author="a", why=None)
+    await ruleset.put(policy(0.6).encode(), expected=None, author="a", why=None)
+    assert ruleset.status.problems == ()
+
+
+async def test_a_byte_order_mark_is_no_change(files: tuple[Path, Path]) -> None:
+    ruleset = live(files, Store())
+    files[0].write_bytes(b"\xef\xbb\xbf" + policy(0.5).encode())
+    await ruleset.start()
+    files[0].write_text(policy(0.5))
+    assert not await ruleset.reload()

@@ -1,0 +1,11 @@
+"""What changed between two policies, as text."""
+
+import difflib
+
+
+def policy_diff(old: str, new: str, *, before: str, after: str) -> str:
+    """A unified diff; empty when they are equal."""
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n"
+        for line in difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), before, after)
+    )

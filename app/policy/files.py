@@ -1,0 +1,70 @@
+"""The policy file and the directory of lists: what they hold now, and when that may have changed."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from watchfiles import awatch
+
+from app.policy.lists import MAX_LIST_BYTES
+from app.policy.load import load_ruleset
+from app.policy.ruleset import Ruleset
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFiles:
+    policy_path: Path
+    rules_dir: Path
+
+    def load(self) -> Ruleset:
+        """Raises PolicyInvalid."""
+        return load_ruleset(self.policy_path, self.rules_dir)
+
+    def fingerprint(self) -> str:
+        """Changes whenever what `load` would read does."""
+        try:
+            lists = sorted(path for path in self.rules_dir.iterdir() if path.suffix.lower() == ".txt")
+        except OSError:
+            lists = []
+        total = hashlib.sha256()
+        for path in (self.policy_path, *lists):
+            total.update(f"{path.name}\0{_content_digest(path)}\0".encode("utf-8", "surrogateescape"))
+        return total.hexdigest()
+
+    async def ticks(self, poll_interval_s: float) -> AsyncGenerator[None]:
+        """A tick after each change in the two directories, and every poll interval. The directories are watched, not
+        the files: an editor's rename and a ConfigMap's swap of links never touch the file that was there."""
+        while True:
+            try:
+                changes = awatch(
+                    self.policy_path.parent,
+                    self.rules_dir,
+                    watch_filter=None,
+                    recursive=False,
+                    rust_timeout=int(poll_interval_s * 1000),
+                    yield_on_timeout=True,
+                )
+                async with contextlib.aclosing(changes):
+                    async for _ in changes:
+                        yield
+            except Exception as fault:  # a directory that is not there, no inotify watches left: polling goes on
+                log.warning("files cannot be watched", action="policy_watch_failed", error=str(fault))
+            yield
+            await asyncio.sleep(poll_interval_s)
+
+
+def _content_digest(path: Path) -> str:
+    """Of a file's beginning, as far as it would be read. A pipe would be waited on for ever."""
+    try:
+        if not path.is_file():
+            return "not a file"
+        with path.open("rb") as file:
+            return hashlib.sha256(file.read(MAX_LIST_BYTES + 1)).hexdigest()
+    except OSError as fault:
+        return f"unreadable: {fault.errno}"

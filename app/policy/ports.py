@@ -1,0 +1,51 @@
+"""What the policy room needs of rooms it may not import. The store and the matcher satisfy these by shape."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from app.domain import (
+    Activation,
+    AuditEvent,
+    Change,
+    KeywordFinding,
+    KeywordList,
+    RulesetText,
+    TextFinding,
+    TextSource,
+)
+
+
+class RulesetStore(Protocol):
+    """The authority over which ruleset decides, for all nodes. Every method raises StoreUnavailable."""
+
+    async def head(self) -> Activation | None:
+        """The newest activation; None before the first."""
+        ...
+
+    async def find(self, digest: str) -> RulesetText:
+        """A ruleset that was ever active. Raises NotFound."""
+        ...
+
+    async def knows(self, digest: str) -> bool:
+        """Whether the ruleset was ever active."""
+        ...
+
+    async def activate(
+        self, ruleset: RulesetText, change: Change, *, after_seq: int | None, events: Sequence[AuditEvent]
+    ) -> Activation | None:
+        """Keep the ruleset, its activation and the events, in one transaction; None when nothing is to be done: it is
+        active already, or it comes from a file whose content is the last one that any node brought here.
+
+        With `after_seq`, only if that is still the newest activation. Raises PolicyConflict.
+        """
+        ...
+
+    async def versions(self, *, limit: int, before_seq: int | None = None) -> list[Activation]:
+        """The history, the newest first."""
+        ...
+
+
+class Matcher(Protocol):
+    """Matches lists over texts, as it is done for an upload."""
+
+    def match(self, lists: Sequence[KeywordList], texts: Mapping[TextSource, TextFinding]) -> KeywordFinding: ...
