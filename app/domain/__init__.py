@@ -15,6 +15,8 @@ from app.domain.decision import (
 )
 from app.domain.engine import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind
 from app.domain.findings import (
+    Code,
+    CodesFinding,
     Findings,
     KeywordFinding,
     KeywordMatch,
@@ -42,6 +44,8 @@ __all__ = [
     "Backdrop",
     "CaseState",
     "Change",
+    "Code",
+    "CodesFinding",
     "Decision",
     "DecisionRecord",
     "EngineInfo",

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from app.domain.findings import Findings, KeywordFinding, SceneFinding, TextLine
+from app.domain.findings import CodesFinding, Findings, KeywordFinding, SceneFinding, TextLine
 from app.domain.images import ImageFacts
 from app.domain.value import Value
 from app.domain.words import Mode, Outcome, Severity, Status, Truth
@@ -79,6 +79,7 @@ class PublishedFindings(Value):
     probes: dict[str, ProbeScore]
     ocr: PublishedText
     model_text: PublishedText
+    codes: CodesFinding = CodesFinding()
     keywords: KeywordFinding
     scene: SceneFinding
 
@@ -110,6 +111,7 @@ class Pins(Value):
     projector: str | None
     prompts: str
     ocr: str
+    codes: str = "off"
     normaliser: str
     app: str
 

@@ -57,6 +57,36 @@ class TextFinding(Value):
         return "\n".join(line.text for line in self.lines)
 
 
+class Code(Value):
+    """A QR or bar code. `kind` is its symbology, such as `qr_code` or `ean_13`; `readable` is the payload as people
+    read it, where a web address writes it otherwise (percent signs, punycode)."""
+
+    kind: str
+    payload: str
+    readable: str | None = None
+    frame: int = 0
+    box: Box | None = None
+
+
+class CodesFinding(Value):
+    """All codes. When `status` is not ok, `codes` holds what was read all the same: a lower bound."""
+
+    status: Status = Status.SKIPPED
+    reason: str | None = "not asked"
+    codes: tuple[Code, ...] = ()
+
+    @property
+    def as_text(self) -> TextFinding:
+        """The text source `qr`: a line for each payload, and one more where it reads otherwise."""
+        lines = tuple(
+            TextLine(text=text, frame=code.frame, box=code.box)
+            for code in self.codes
+            for text in (code.payload, code.readable)
+            if text is not None
+        )
+        return TextFinding(status=self.status, reason=self.reason, lines=lines)
+
+
 class SceneFinding(Value):
     """The model's description of the first frame."""
 
@@ -103,6 +133,7 @@ class Findings(Value):
     probes: dict[str, ProbeFinding] = Field(default_factory=dict)
     ocr: TextFinding
     model_text: TextFinding
+    codes: CodesFinding = CodesFinding()
     caption: str | None = None
     scene: SceneFinding
     keywords: KeywordFinding

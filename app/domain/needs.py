@@ -83,10 +83,12 @@ class KeywordList:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """`read_text` asks RapidOCR, `model_text` asks the model to read, `describe` asks it for the scene."""
+    """`read_text` asks RapidOCR, `read_codes` looks for QR and bar codes, `model_text` asks the model to read,
+    `describe` asks it for the scene."""
 
     probes: tuple[ProbeQuestion, ...] = ()
     read_text: bool = True
+    read_codes: bool = True
     model_text: bool = False
     describe: bool = True
     lists: tuple[KeywordList, ...] = field(default=())

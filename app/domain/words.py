@@ -57,6 +57,7 @@ class TextSource(StrEnum):
 
     OCR = "ocr"
     MODEL_TEXT = "model_text"
+    QR = "qr"
     CAPTION = "caption"
     SCENE = "scene"
 

@@ -9,6 +9,7 @@ import structlog
 
 from app.domain import (
     Answer,
+    CodesFinding,
     EngineJob,
     Findings,
     Frame,
@@ -27,7 +28,7 @@ from app.domain import (
 from app.metrics import FINDINGS
 from app.moderation.ports import Engine
 from app.moderation.timing import Stopwatch
-from app.signals.base import KeywordMatcher, ModelTextSignal, ProbeSignal, SceneSignal, TextReader
+from app.signals.base import CodeReader, KeywordMatcher, ModelTextSignal, ProbeSignal, SceneSignal, TextReader
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,7 @@ class Signals:
     """Everything that can be asked of a picture."""
 
     reader: TextReader
+    codes: CodeReader
     matcher: KeywordMatcher
     probes: ProbeSignal
     scene: SceneSignal
@@ -59,18 +61,20 @@ class Collector:
     async def collect(self, image: Image, context: UploadContext, needs: Needs, watch: Stopwatch) -> Findings:
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(self._read_text(image.frames, needs, watch))
+            decoding = group.create_task(self._read_codes(image.frames, needs, watch))
             asking = group.create_task(self._ask(image.frames, needs, watch))
-        ocr, answers = reading.result(), asking.result()
+        ocr, codes, answers = reading.result(), decoding.result(), asking.result()
         scene = self._signals.scene.read(needs, image.frames, answers)
         model_text = self._signals.model_text.read(needs, image.frames, answers)
         with watch.stage("keywords"):
-            texts = _texts(needs, ocr=ocr, model_text=model_text, scene=scene, caption=context.caption)
+            texts = _texts(needs, ocr=ocr, model_text=model_text, codes=codes, scene=scene, caption=context.caption)
             keywords = self._match(needs, texts)
         findings = Findings(
             image=image.facts,
             probes=self._signals.probes.read(needs, image.frames, answers),
             ocr=ocr,
             model_text=model_text,
+            codes=codes,
             caption=context.caption,
             scene=scene,
             keywords=keywords,
@@ -87,6 +91,16 @@ class Collector:
             except Exception as fault:  # a signal's fault is a finding, never an outage
                 log.exception("text reader broke its contract", action="signal_failed", signal="ocr")
                 return TextFinding(status=Status.FAILED, reason=f"internal error: {type(fault).__name__}")
+
+    async def _read_codes(self, frames: Sequence[Frame], needs: Needs, watch: Stopwatch) -> CodesFinding:
+        if not needs.read_codes:
+            return CodesFinding(status=Status.SKIPPED, reason="not asked")
+        with watch.stage("codes"):
+            try:
+                return await self._signals.codes.read(frames, timeout_s=watch.remaining_s(reserve_s=FINISH_RESERVE_S))
+            except Exception as fault:  # a signal's fault is a finding, never an outage
+                log.exception("code reader broke its contract", action="signal_failed", signal="codes")
+                return CodesFinding(status=Status.FAILED, reason=f"internal error: {type(fault).__name__}")
 
     async def _ask(self, frames: Sequence[Frame], needs: Needs, watch: Stopwatch) -> list[Mapping[str, Answer]]:
         with watch.stage("model"):
@@ -128,7 +142,13 @@ class Collector:
 
 
 def _texts(
-    needs: Needs, *, ocr: TextFinding, model_text: TextFinding, scene: SceneFinding, caption: str | None
+    needs: Needs,
+    *,
+    ocr: TextFinding,
+    model_text: TextFinding,
+    codes: CodesFinding,
+    scene: SceneFinding,
+    caption: str | None,
 ) -> dict[TextSource, TextFinding]:
     """The sources that should have been read. One that the policy switched off is absent, not unknown."""
     texts: dict[TextSource, TextFinding] = {}
@@ -136,6 +156,8 @@ def _texts(
         texts[TextSource.OCR] = ocr
     if needs.model_text:
         texts[TextSource.MODEL_TEXT] = model_text
+    if needs.read_codes:
+        texts[TextSource.QR] = codes.as_text
     texts[TextSource.CAPTION] = TextFinding(status=Status.OK, lines=_lines(caption))
     if needs.describe:
         texts[TextSource.SCENE] = TextFinding(status=scene.status, reason=scene.reason, lines=_lines(scene.description))
@@ -152,4 +174,5 @@ def _count(findings: Findings) -> None:
             FINDINGS.labels("probes", reading.status.value).inc()
     FINDINGS.labels("ocr", findings.ocr.status.value).inc()
     FINDINGS.labels("model_text", findings.model_text.status.value).inc()
+    FINDINGS.labels("codes", findings.codes.status.value).inc()
     FINDINGS.labels("scene", findings.scene.status.value).inc()

@@ -26,7 +26,9 @@ from app.domain.decision import PublishedText
 from app.policy.ruleset import Ruleset
 
 
-def pins(ruleset: Ruleset, engine: EngineInfo, questions: Iterable[Question], *, ocr: str, normaliser: str) -> Pins:
+def pins(
+    ruleset: Ruleset, engine: EngineInfo, questions: Iterable[Question], *, ocr: str, codes: str, normaliser: str
+) -> Pins:
     """What decided, by digest. `questions` are those of the first frame: every kind of question is asked of it."""
     asked = [[question.id, question.kind.value, question.prompt, question.max_tokens] for question in questions]
     return Pins(
@@ -37,6 +39,7 @@ def pins(ruleset: Ruleset, engine: EngineInfo, questions: Iterable[Question], *,
         projector=engine.projector_digest,
         prompts=f"sha256:{sha256(rfc8785.dumps(asked)).hexdigest()}",
         ocr=ocr,
+        codes=codes,
         normaliser=normaliser,
         app=app.__version__,
     )
@@ -65,6 +68,7 @@ def decision(
             probes=evaluation.probes,
             ocr=_published(findings.ocr),
             model_text=_published(findings.model_text),
+            codes=findings.codes,
             keywords=findings.keywords,
             scene=findings.scene,
         ),

@@ -123,6 +123,7 @@ class Moderator:
                 engine,
                 self._signals.questions(ruleset.needs, image.frames[0]),
                 ocr=self._signals.reader.version if ruleset.needs.read_text else "off",
+                codes=self._signals.codes.version if ruleset.needs.read_codes else "off",
                 normaliser=self._signals.matcher.normaliser,
             ),
             demo=engine.demonstration,

@@ -26,6 +26,8 @@ class RuleCompiler:
         signals = draft.defaults.signals
         if not (signals.ocr or signals.model_text):
             self._unread.add("text.chars")
+        if not signals.qr:
+            self._unread.add("codes.count")
         thresholds = dict.fromkeys(draft.ids.get("thresholds", ()), 1.0) | dict(draft.thresholds)
         self._vocabulary = Vocabulary.of(
             probes=draft.ids.get("probes", ()),
@@ -94,7 +96,7 @@ def read_sources(draft: Draft, lists: Iterable[KeywordList]) -> tuple[KeywordLis
     """The lists, each over those of its sources that are switched on."""
     signals = draft.defaults.signals
     on = {TextSource.CAPTION: True, TextSource.OCR: signals.ocr, TextSource.MODEL_TEXT: signals.model_text}
-    on[TextSource.SCENE] = signals.scene
+    on |= {TextSource.QR: signals.qr, TextSource.SCENE: signals.scene}
     return tuple(
         replace(keywords, sources=frozenset(source for source in keywords.sources if on[source])) for keywords in lists
     )
@@ -112,6 +114,7 @@ def needs_of(draft: Draft, names: Iterable[str], lists: tuple[KeywordList, ...])
             for language in draft.defaults.ask
         ),
         read_text=signals.ocr,
+        read_codes=signals.qr,
         model_text=signals.model_text,
         describe=signals.scene,
         lists=lists,

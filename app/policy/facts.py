@@ -53,6 +53,7 @@ def gather(
     for keywords in needs.lists:
         _add_count(facts, keywords, findings, broken)
     _add_chars(facts, findings, needs, broken)
+    _add_codes(facts, findings)
     return facts
 
 
@@ -62,6 +63,7 @@ def broken_sources(findings: Findings, context: UploadContext) -> dict[TextSourc
     ends: dict[TextSource, tuple[Status, str | None]] = {
         TextSource.OCR: (findings.ocr.status, findings.ocr.reason),
         TextSource.MODEL_TEXT: (findings.model_text.status, findings.model_text.reason),
+        TextSource.QR: (findings.codes.status, findings.codes.reason),
         TextSource.SCENE: (findings.scene.status, findings.scene.reason),
         TextSource.CAPTION: (Status.OK, None),
     }
@@ -144,6 +146,12 @@ def _add_chars(facts: Facts, findings: Findings, needs: Needs, broken: Mapping[T
         lower_bound=bool(unread),
         blame={broken[source] for source in unread} or {"text: no reader is on"},
     )
+
+
+def _add_codes(facts: Facts, findings: Findings) -> None:
+    codes = findings.codes
+    said = _said(TextSource.QR.value, codes.status, codes.reason)
+    _add(facts, "codes.count", len(codes.codes), lower_bound=codes.status is not Status.OK, blame={said})
 
 
 def _said(what: str, status: Status, reason: str | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.domain import Severity, TextSource
 from app.policy.list_text import Line, Problems
 
-DEFAULT_SOURCES = frozenset({TextSource.OCR, TextSource.MODEL_TEXT, TextSource.CAPTION})
+DEFAULT_SOURCES = frozenset({TextSource.OCR, TextSource.MODEL_TEXT, TextSource.QR, TextSource.CAPTION})
 
 EXAMPLE = "begin the file with ---, then category, severity and languages as `key: value` lines, then ---"
 

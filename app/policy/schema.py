@@ -178,6 +178,7 @@ class Signals(Part):
     """Which signals run. A signal that is off is never waited for, and conditions cannot speak of it."""
 
     ocr: StrictBool = True
+    qr: StrictBool = True
     model_text: StrictBool = False
     scene: StrictBool = True
 

@@ -18,6 +18,7 @@ class Kind(StrEnum):
 #: What is known of every upload.
 FIXED_NAMES: Mapping[str, Kind] = {
     "text.chars": Kind.INT,
+    "codes.count": Kind.INT,
     "image.width": Kind.INT,
     "image.height": Kind.INT,
     "image.frames": Kind.INT,

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from app.domain import (
     Answer,
+    CodesFinding,
     Frame,
     KeywordFinding,
     KeywordList,
@@ -48,6 +49,17 @@ class TextReader(Protocol):
         ...
 
     async def read(self, frames: Sequence[Frame], *, timeout_s: float) -> TextFinding: ...
+
+
+class CodeReader(Protocol):
+    """Reads QR and bar codes."""
+
+    @property
+    def version(self) -> str:
+        """For the pins, such as `zxing-cpp 3.1.1`."""
+        ...
+
+    async def read(self, frames: Sequence[Frame], *, timeout_s: float) -> CodesFinding: ...
 
 
 class KeywordMatcher(Protocol):

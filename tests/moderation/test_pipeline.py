@@ -7,12 +7,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import zxingcpp
 from PIL import Image as PillowImage
 
 from app.domain import (
     Answer,
     CaseState,
+    CodesFinding,
     Decision,
     EngineJob,
     EngineState,
@@ -46,7 +49,8 @@ from app.moderation.collect import Signals
 from app.moderation.pipeline import Deadlines, Moderator, Upload
 from app.moderation.ports import Engine
 from app.policy.load import load_ruleset
-from app.signals.base import KeywordMatcher, TextReader
+from app.signals.base import CodeReader, KeywordMatcher, TextReader
+from app.signals.codes import ZxingReader
 from app.signals.keywords import AhoCorasickMatcher
 from app.signals.model_text import ModelText
 from app.signals.probes import Probes
@@ -135,12 +139,20 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
         *,
         engine: Engine | None = None,
         reader: TextReader | None = None,
+        codes: CodeReader | None = None,
         matcher: KeywordMatcher | None = None,
         workers: Threads | None = None,
         in_flight: int = 8,
     ) -> Rooms:
         decisions, evidence = SqlDecisionStore(database), LocalEvidenceStore(tmp_path / "evidence")
-        signals = Signals(reader or Reader(), matcher or AhoCorasickMatcher(), Probes(), Scene(), ModelText())
+        signals = Signals(
+            reader or Reader(),
+            codes or ZxingReader(Threads()),
+            matcher or AhoCorasickMatcher(),
+            Probes(),
+            Scene(),
+            ModelText(),
+        )
         moderator = Moderator(
             intake=Intake(workers or Threads(), IntakeLimits(), b"secret"),
             signals=signals,
@@ -250,6 +262,35 @@ async def test_without_an_engine_a_listed_term_still_rejects(build: Build) -> No
 @pytest.mark.parametrize("reader", [BrokenReader(), Reader(status=Status.FAILED), Reader(status=Status.TIMEOUT)])
 async def test_text_that_could_not_be_read_is_review(build: Build, reader: Reader) -> None:
     must_be_review(await build(reader=reader).moderator.moderate(upload()), "ocr")
+
+
+async def test_a_listed_term_in_a_code_rejects(build: Build) -> None:
+    code = zxingcpp.create_barcode("https://t.me/x fake passport", zxingcpp.BarcodeFormat.QRCode).to_image(scale=4)
+    data = io.BytesIO()
+    PillowImage.fromarray(np.array(code)).save(data, "PNG")
+    decision = await build().moderator.moderate(replace(upload(), data=data.getvalue()))
+    assert decision.outcome is Outcome.REJECT
+    assert [(match.list, match.source) for match in decision.findings.keywords.matches] == [
+        ("contraband", TextSource.QR)
+    ]
+    (found,) = decision.findings.codes.codes
+    assert (found.kind, found.payload) == ("qr_code", "https://t.me/x fake passport")
+    assert decision.pins.codes.startswith("zxing-cpp ")
+
+
+async def test_codes_that_could_not_be_read_are_review(build: Build) -> None:
+    class Broken:
+        version = "broken"
+
+        async def read(self, frames: Sequence[Frame], *, timeout_s: float) -> CodesFinding:
+            raise ZeroDivisionError
+
+    class Failed(Broken):
+        async def read(self, frames: Sequence[Frame], *, timeout_s: float) -> CodesFinding:
+            return CodesFinding(status=Status.TIMEOUT, reason="late")
+
+    for codes in (Broken(), Failed()):
+        must_be_review(await build(codes=codes).moderator.moderate(upload()), "qr")
 
 
 async def test_text_that_could_not_be_matched_is_review(build: Build) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from app.domain import (
+    CodesFinding,
     Evaluation,
     Findings,
     ImageFacts,
@@ -27,7 +28,7 @@ from app.policy.evaluate import evaluate
 from app.policy.load import build_ruleset
 from app.policy.ruleset import Ruleset
 
-READ = frozenset({TextSource.OCR, TextSource.MODEL_TEXT, TextSource.CAPTION})
+READ = frozenset({TextSource.OCR, TextSource.MODEL_TEXT, TextSource.QR, TextSource.CAPTION})
 
 
 def keyword_list(name: str, *, binding: bool = False, category: str = "goods", **given: Any) -> KeywordList:
@@ -108,10 +109,12 @@ def findings(
         probes={name: ProbeFinding(readings=(reading(p),)) for name, p in {"a": a, "b": b}.items()},
         ocr=TextFinding(status=ocr, lines=(TextLine(text=text),) if text else ()),
         model_text=TextFinding(status=Status.SKIPPED),
+        codes=CodesFinding(status=Status.OK, reason=None),
         caption=caption,
         scene=SceneFinding(status=Status.OK, description="a thing"),
         keywords=KeywordFinding(
-            sources={TextSource.OCR: ocr, TextSource.CAPTION: Status.OK, TextSource.SCENE: Status.OK},
+            sources={TextSource.OCR: ocr}
+            | dict.fromkeys((TextSource.QR, TextSource.CAPTION, TextSource.SCENE), Status.OK),
             matches=tuple(matches),
         ),
     )

@@ -3,7 +3,7 @@ from itertools import permutations
 
 import pytest
 
-from app.domain import Findings, Mode, Outcome, Severity, Status, TextSource, Truth
+from app.domain import Code, CodesFinding, Findings, Mode, Outcome, Severity, Status, TextSource, Truth
 from tests.policy.build import LISTS, allow, findings, judge, keyword_list, match, reading, rule, ruleset
 
 HIGH = "probes.a.p >= thresholds.high"
@@ -118,7 +118,7 @@ class TestCounts:
         found = findings()
         keywords = found.keywords.model_copy(update={"sources": {TextSource.CAPTION: Status.OK}})
         evaluation = judge(ruleset(rule("words", BANNED)), found.model_copy(update={"keywords": keywords}))
-        assert evaluation.degraded_by == ("keywords (ocr): skipped",)
+        assert evaluation.degraded_by == ("keywords (ocr): skipped", "keywords (qr): skipped")
 
     def test_the_scene_counts_only_for_lists_that_opt_in(self) -> None:
         seen = findings(matches=[match("banned", TextSource.SCENE)])
@@ -137,6 +137,26 @@ class TestCounts:
         assert results == {"wordy": Truth.TRUE, "mute": Truth.FALSE}
         results = {one.id: one.result for one in judge(rules, findings(ocr=Status.FAILED, text="")).rules}
         assert results == {"wordy": Truth.UNKNOWN, "mute": Truth.UNKNOWN}
+
+    def test_with_codes_unread_no_match_is_not_no_code(self) -> None:
+        rules = ruleset(rule("words", BANNED), rule("coded", "codes.count > 0", "review"))
+        failed = findings().model_copy(update={"codes": CodesFinding(status=Status.TIMEOUT, reason="late")})
+        evaluation = judge(rules, failed)
+        assert (evaluation.outcome, evaluation.degraded_by) == (Outcome.REVIEW, ("qr: timeout (late)",))
+
+    def test_codes_are_counted_and_what_was_read_counts_though_some_failed(self) -> None:
+        rules = ruleset(rule("coded", "codes.count > 1"))
+        two = (Code(kind="qr_code", payload="a"), Code(kind="qr_code", payload="b"))
+        for status in (Status.OK, Status.FAILED):
+            found = findings().model_copy(update={"codes": CodesFinding(status=status, codes=two)})
+            assert judge(rules, found).outcome is Outcome.REJECT
+
+    def test_findings_from_before_codes_were_read_do_not_say_that_there_were_none(self) -> None:
+        stored = findings().model_dump(mode="json")
+        del stored["codes"]
+        del stored["keywords"]["sources"]["qr"]
+        evaluation = judge(ruleset(rule("words", BANNED)), Findings.model_validate(stored))
+        assert (evaluation.outcome, evaluation.degraded_by) == (Outcome.REVIEW, ("qr: skipped (not asked)",))
 
 
 class TestAllowRules:

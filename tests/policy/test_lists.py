@@ -54,7 +54,7 @@ def test_the_documented_file_is_a_list() -> None:
 
 def test_the_scene_is_no_source_unless_named() -> None:
     keywords = parse_list("contraband", (HEADER + "fake passport").encode())
-    assert keywords.sources == {TextSource.OCR, TextSource.MODEL_TEXT, TextSource.CAPTION}
+    assert keywords.sources == {TextSource.OCR, TextSource.MODEL_TEXT, TextSource.QR, TextSource.CAPTION}
     assert not keywords.binding
 
 

@@ -73,15 +73,15 @@ class TestNeeds:
         assert {one.probe for one in asked} == {"a"}
 
     def test_signals_that_are_off(self) -> None:
-        off = {"signals": {"ocr": False, "scene": False}}
+        off = {"signals": {"ocr": False, "qr": False, "scene": False}}
         everywhere = keyword_list("banned", sources=frozenset(TextSource))
         needs = ruleset(rule("r1", HIGH), lists=[everywhere], defaults=off).needs
-        assert (needs.read_text, needs.model_text, needs.describe) == (False, False, False)
+        assert (needs.read_text, needs.read_codes, needs.model_text, needs.describe) == (False,) * 4
         assert needs.lists[0].sources == {TextSource.CAPTION}
 
-    def test_by_default_text_is_read_and_the_scene_described(self) -> None:
+    def test_by_default_text_and_codes_are_read_and_the_scene_described(self) -> None:
         needs = ruleset(rule("r1", HIGH)).needs
-        assert (needs.read_text, needs.model_text, needs.describe) == (True, False, True)
+        assert (needs.read_text, needs.read_codes, needs.model_text, needs.describe) == (True, True, False, True)
 
 
 class TestWarnings:
@@ -103,6 +103,9 @@ class TestWhatIsRefused:
         blind = keyword_list("banned", sources=frozenset({TextSource.SCENE}))
         said = refused(rule("r1", "keywords.banned.count > 0"), lists=[blind], defaults={"signals": {"scene": False}})
         assert "would never be known" in said
+
+    def test_a_rule_over_codes_that_nothing_reads(self) -> None:
+        assert "would never be known" in refused(rule("r1", "codes.count > 0"), defaults={"signals": {"qr": False}})
 
     def test_an_allow_rule_that_names_itself(self) -> None:
         assert "allow rule itself" in refused(rule("r1", HIGH), allow("a1", HIGH, "a1"))

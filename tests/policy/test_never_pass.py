@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import (
+    Code,
+    CodesFinding,
     Findings,
     KeywordFinding,
     Outcome,
@@ -42,6 +44,8 @@ LEAVES = st.sampled_from(
         "keywords.banned.count < keywords.seen.count",
         "text.chars > 2",
         "text.chars == 0",
+        "codes.count > 0",
+        "codes.count == 0",
         "text.chars > 2 ? probes.a.p > 0.5 : keywords.banned.count > 0",
         "probes.b.p > 0.5 || keywords.sworn.count > 0",
         "context.has_caption",
@@ -93,13 +97,16 @@ def complete_findings(draw: st.DrawFn) -> Findings:
     """Everything that was asked was answered."""
     frames = draw(st.integers(1, 2))
     caption = draw(st.sampled_from([None, "words"]))
-    sources = [TextSource.OCR, TextSource.MODEL_TEXT, TextSource.SCENE] + [TextSource.CAPTION] * (caption is not None)
+    sources = [TextSource.OCR, TextSource.MODEL_TEXT, TextSource.QR, TextSource.SCENE] + [TextSource.CAPTION] * (
+        caption is not None
+    )
     matches = draw(
         st.lists(st.builds(match, st.sampled_from([one.name for one in LISTS]), st.sampled_from(sources)), max_size=4)
     )
     lines = st.lists(st.sampled_from(["a", "abc"]), max_size=2).map(
         lambda texts: tuple(TextLine(text=t) for t in texts)
     )
+    codes = st.lists(st.just(Code(kind="qr_code", payload="x")), max_size=2).map(tuple)
     probes = {
         name: ProbeFinding(
             readings=tuple(
@@ -115,6 +122,7 @@ def complete_findings(draw: st.DrawFn) -> Findings:
             "probes": probes,
             "ocr": TextFinding(status=Status.OK, lines=draw(lines)),
             "model_text": TextFinding(status=Status.OK, lines=draw(lines)),
+            "codes": CodesFinding(status=Status.OK, reason=None, codes=draw(codes)),
             "keywords": KeywordFinding(sources=dict.fromkeys(TextSource, Status.OK), matches=tuple(matches)),
         }
     )
@@ -161,6 +169,10 @@ def _texts(draw: st.DrawFn, whole: Findings) -> dict[str, Any]:
             kept = text.lines[: draw(st.integers(0, len(text.lines)))]
             update[source.value] = TextFinding(status=draw(BROKEN), reason="broken", lines=kept)
     if draw(st.booleans()):
+        broken.add(TextSource.QR)
+        kept = whole.codes.codes[: draw(st.integers(0, len(whole.codes.codes)))]
+        update["codes"] = CodesFinding(status=draw(BROKEN), reason="broken", codes=kept)
+    if draw(st.booleans()):
         broken.add(TextSource.SCENE)
         update["scene"] = SceneFinding(status=draw(BROKEN))
     sources = dict(whole.keywords.sources)
@@ -168,7 +180,7 @@ def _texts(draw: st.DrawFn, whole: Findings) -> dict[str, Any]:
         broken.add(source)
         if draw(st.booleans()):
             sources[source] = draw(BROKEN)
-        elif source in update or (source is TextSource.SCENE and "scene" in update):
+        elif {TextSource.QR: "codes"}.get(source, source.value) in update:
             pass  # the source itself says that it failed
         else:
             del sources[source]
