@@ -13,7 +13,7 @@ from app.domain.decision import (
     UploadContext,
     Violation,
 )
-from app.domain.engine import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind
+from app.domain.engine import Answer, EngineInfo, EngineJob, EngineState, Priority, Question, QuestionKind
 from app.domain.findings import (
     Code,
     CodesFinding,
@@ -65,6 +65,7 @@ __all__ = [
     "Outcome",
     "Picture",
     "Pins",
+    "Priority",
     "ProbeFinding",
     "ProbeQuestion",
     "ProbeReading",

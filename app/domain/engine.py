@@ -1,7 +1,7 @@
 """What is asked of the resident model and what it answers."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from app.domain.images import Picture
 from app.domain.words import Status
@@ -36,6 +36,13 @@ class Answer:
     truncated: bool = False
 
 
+class Priority(IntEnum):
+    """Which jobs the engine takes first: the smaller."""
+
+    SYNCHRONOUS = 0
+    BULK = 1
+
+
 @dataclass(frozen=True, slots=True)
 class EngineJob:
     """One picture and everything asked of it. `deadline_at` is on `time.monotonic()`'s clock, in seconds."""
@@ -44,6 +51,7 @@ class EngineJob:
     picture: Picture
     questions: tuple[Question, ...]
     deadline_at: float
+    priority: Priority = Priority.SYNCHRONOUS
 
 
 class EngineState(StrEnum):

@@ -62,7 +62,8 @@ class ModelFiles:
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """`gpu_layers`: -1 puts all on the GPU, 0 none. `threads`: 0 takes one per core, at most 8. `context_tokens` are
-    the KV cells that one picture, its questions and its generated answers share.
+    the KV cells that all pictures in work, their questions and their generated answers share; so many pictures and
+    questions are in work at once at most. `remembered_bytes` bounds the encodings kept for new questions on a picture.
 
     `hang_grace_s` is how long after a job's deadline the process may stay silent before it is killed: a decode step
     cannot be interrupted, and a reload costs more than waiting for a slow one. Callers get their timeouts at the
@@ -73,7 +74,9 @@ class EngineConfig:
     gpu_layers: int = -1
     threads: int = 0
     context_tokens: int = 8192
-    parallel_questions: int = 32
+    parallel_questions: int = 64
+    parallel_pictures: int = 4
+    remembered_bytes: int = 64 * 1024 * 1024
     start_timeout_s: float = 300.0
     hang_grace_s: float = 5.0
 

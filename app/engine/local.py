@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections import deque
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import NoReturn
@@ -13,10 +13,11 @@ import structlog
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Status
 from app.engine.base import EngineConfig, Reason, is_sound
 from app.engine.files import CheckedFiles, check_files
+from app.engine.flight import Flight
 from app.engine.pending import PendingJob
 from app.engine.process import EngineProcess
 from app.engine.quarantine import Quarantine
-from app.engine.worker.protocol import Answered, Done, Ready
+from app.engine.worker.protocol import Done, Ready
 from app.errors import EngineCrashed, EngineError, EngineUnavailable, ModelFileCorrupt, ModelFileMissing
 from app.metrics import ENGINE_QUEUE_DEPTH, ENGINE_READY, ENGINE_RESTARTS
 
@@ -29,12 +30,14 @@ _STARTS_BEFORE_HOPELESS = 3
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 10.0
 _MOST_CRASHES = 2
+#: Jobs given to the process beyond those it works on, so that the next picture is there when one is done.
+_AHEAD = 2
 
 
 class LocalEngine:
     """The resident model in a process of its own, watched and restarted. Satisfies `app.moderation.ports.Engine`.
 
-    Jobs wait in one queue and go to the process one at a time; `_next_job` is where another order would go.
+    Jobs wait in one queue, and a few at a time are in the process, which works on them together.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -44,9 +47,10 @@ class LocalEngine:
         )
         self._changed = asyncio.Event()
         self._numbers = itertools.count(1)
-        self._waiting: deque[PendingJob] = deque()
+        self._waiting: list[PendingJob] = []
         self._wake = asyncio.Event()
-        self._running: PendingJob | None = None
+        self._sent = asyncio.Event()
+        self._flight: Flight | None = None
         self._process: EngineProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._quarantine = Quarantine()
@@ -101,8 +105,8 @@ class LocalEngine:
     async def aclose(self) -> None:
         supervisor, self._supervisor = self._supervisor, None
         self._become(EngineState.STOPPED, None)
-        if self._running is not None:
-            self._running.end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
+        for pending in self._flight or ():
+            pending.end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
         self._fail_waiting()
         if supervisor is not None:
             supervisor.cancel()
@@ -133,7 +137,7 @@ class LocalEngine:
         pending.abandon()
         if pending in self._waiting:
             self._waiting.remove(pending)
-        elif pending is self._running and self._process is not None:
+        elif self._flight is not None and pending in self._flight and self._process is not None:
             self._process.cancel(pending.number)
         self._count()
 
@@ -167,70 +171,106 @@ class LocalEngine:
             self._process = None
             await process.close()
 
-    async def _serve(self, process: EngineProcess) -> NoReturn:
-        """Job after job. Raises EngineCrashed when the process ends."""
-        while True:
-            await self._run(process, await self._next_job(process))
-
-    async def _next_job(self, process: EngineProcess) -> PendingJob:
-        while True:
-            if process.exited:
-                raise EngineCrashed(await process.how_it_ended())
-            while self._waiting:
-                pending = self._waiting.popleft()
-                if self._may_run(pending):
-                    return pending
-            self._wake.clear()
-            await self._wake.wait()
-
-    async def _run(self, process: EngineProcess, pending: PendingJob) -> None:
-        """One job to its end. Raises EngineCrashed when it was the process that ended."""
-        self._running = pending
-        patience_s = pending.remaining_s + self._config.hang_grace_s
+    async def _serve(self, process: EngineProcess) -> None:
+        """Many jobs at once. Raises EngineCrashed when the process ends or hangs."""
+        flight = self._flight = Flight(self._config.parallel_pictures + _AHEAD)
+        tasks = [
+            asyncio.create_task(self._feed(process, flight)),
+            asyncio.create_task(self._hear(process, flight)),
+            asyncio.create_task(self._watch(flight)),
+        ]
         try:
-            async with asyncio.timeout(patience_s):
-                await self._converse(process, pending)
-        except TimeoutError as error:
-            pending.end(Status.TIMEOUT, Reason.DEADLINE)
-            self._quarantine.strike(pending.job.picture.rgb)
-            raise EngineCrashed(f"the engine process said nothing for {patience_s:.1f} s and was killed") from error
-        except EngineCrashed:
-            self._crashed(pending)
-            raise
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._running = None
-            self._count()
-        # Only what the engine forgot to answer is still open here.
-        pending.end(Status.FAILED, Reason.ENGINE_FAULT)
-        self._quarantine.clear(pending.job.picture.rgb)
-        self._fruitless_lives = 0
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._flight = None
+        # From here to the new state nobody else runs: a caller that is answered now does not find a dead engine ready.
+        self._crashed(flight)
+        # None of the three returns; this raises what the first to end raised.
+        done.pop().result()
 
-    async def _converse(self, process: EngineProcess, pending: PendingJob) -> None:
-        await process.send(pending.ask(), pending.job.picture.rgb)
+    async def _feed(self, process: EngineProcess, flight: Flight) -> NoReturn:
+        """Jobs to the process, as it has room for them."""
+        while True:
+            pending = self._next_job(flight)
+            if pending is None:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            try:
+                await process.send(pending.ask(), pending.job.picture.rgb)
+            except EngineCrashed:
+                # What it said before it died is still to be heard: the end of that is the end of this life.
+                await asyncio.Event().wait()
+
+    def _next_job(self, flight: Flight) -> PendingJob | None:
+        """The most urgent job, already counted as given; None while there is none or no room for it."""
+        for pending in sorted(self._waiting, key=lambda waiting: waiting.urgency):
+            if not self._may_run(pending):
+                self._waiting.remove(pending)
+                continue
+            alone = pending.crashes > 0 or self._quarantine.suspects(pending.job.picture.rgb)
+            if not flight.takes(alone=alone):
+                return None
+            self._waiting.remove(pending)
+            flight.begin(pending, alone=alone)
+            self._sent.set()
+            return pending
+        return None
+
+    async def _hear(self, process: EngineProcess, flight: Flight) -> NoReturn:
         while True:
             message = await process.receive()
-            if not isinstance(message, Answered | Done) or message.job != pending.number:
-                raise EngineCrashed(f"the engine process said '{message.kind}' out of turn")
-            if isinstance(message, Answered):
-                pending.deliver(message)
-                continue
-            _log.debug(
-                "job done",
-                action="engine.job",
-                job=pending.job.id,
-                picture_tokens=message.picture_tokens,
-                engine_ms=round(message.total_ms, 1),
-            )
-            return
+            landed = flight.heed(message)
+            if landed is not None and isinstance(message, Done):
+                self._landed(landed, message)
 
-    def _crashed(self, pending: PendingJob) -> None:
-        """The process died over this job: ask once more what is still open, unless the picture did it before."""
-        pending.crashes += 1
-        kept_out = self._quarantine.strike(pending.job.picture.rgb)
-        if kept_out or pending.crashes >= _MOST_CRASHES:
-            pending.end(Status.FAILED, Reason.ENGINE_CRASH)
-        elif pending.open:
-            self._waiting.appendleft(pending)
+    def _landed(self, pending: PendingJob, done: Done) -> None:
+        _log.debug(
+            "job done",
+            action="engine.job",
+            job=pending.job.id,
+            picture_tokens=done.picture_tokens,
+            engine_ms=round(done.total_ms, 1),
+        )
+        # Only what the engine forgot to answer is still open here.
+        pending.end(Status.FAILED, Reason.ENGINE_FAULT)
+        if pending.complete and pending.started:
+            self._quarantine.clear(pending.job.picture.rgb)
+            self._fruitless_lives = 0
+        self._wake.set()
+        self._count()
+
+    async def _watch(self, flight: Flight) -> NoReturn:
+        """Raises EngineCrashed when the process hangs."""
+        grace_s = self._config.hang_grace_s
+        while True:
+            self._sent.clear()
+            hung_at = flight.hung_at(grace_s)
+            pause_s = None if hung_at is None else hung_at - time.monotonic()
+            if pause_s is not None and pause_s <= 0:
+                raise EngineCrashed(f"the engine process said nothing {grace_s:g} s after a deadline and was killed")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._sent.wait()
+
+    def _crashed(self, flight: Flight) -> None:
+        """The process is gone. The jobs it had begun with are asked again once, each alone, since any of their
+        pictures may be why; the others merely go on waiting."""
+        struck: dict[bytes, bool] = {}
+        for pending in flight:
+            if pending.started:
+                rgb = pending.job.picture.rgb
+                pending.crashes += 1
+                kept_out = struck[rgb] = struck[rgb] if rgb in struck else self._quarantine.strike(rgb)
+                if pending.remaining_s <= 0:
+                    pending.end(Status.TIMEOUT, Reason.DEADLINE)
+                elif kept_out or pending.crashes >= _MOST_CRASHES:
+                    pending.end(Status.FAILED, Reason.ENGINE_CRASH)
+            if pending.open:
+                self._waiting.append(pending)
 
     def _welcome(self, checked: CheckedFiles, ready: Ready) -> None:
         if self._lives:
@@ -271,7 +311,7 @@ class LocalEngine:
 
     def _fail_waiting(self) -> None:
         while self._waiting:
-            self._waiting.popleft().end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
+            self._waiting.pop().end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
         self._count()
 
     def _become(self, state: EngineState, detail: str | None) -> None:
@@ -281,7 +321,7 @@ class LocalEngine:
         self._changed = asyncio.Event()
 
     def _depth(self) -> int:
-        return len(self._waiting) + (self._running is not None and not self._running.complete)
+        return len(self._waiting) + sum(bool(pending.open) for pending in self._flight or ())
 
     def _count(self) -> None:
         ENGINE_QUEUE_DEPTH.set(self._depth())

@@ -19,11 +19,18 @@ class PendingJob:
         self.number = number
         self.job = job
         self.crashes = 0
+        #: The process has begun with its picture.
+        self.started = False
         #: The engine itself answered everything.
         self.complete = False
         self.open: dict[int, Question] = dict(enumerate(job.questions))
         self._answers: deque[Answer] = deque()
         self._news = asyncio.Event()
+
+    @property
+    def urgency(self) -> tuple[bool, int, int]:
+        """The smallest goes first: what was already in work, then by priority, then by age."""
+        return not self.crashes, self.job.priority, self.number
 
     @property
     def remaining_s(self) -> float:
@@ -37,6 +44,7 @@ class PendingJob:
             width=picture.width,
             height=picture.height,
             remaining_s=max(0.0, self.remaining_s),
+            priority=self.job.priority,
             questions=tuple(
                 AskedQuestion(
                     number=number,

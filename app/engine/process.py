@@ -204,6 +204,8 @@ def load_order(config: EngineConfig) -> Load:
         threads=config.threads or min(_MOST_THREADS, _cores()),
         context_tokens=config.context_tokens,
         parallel_questions=config.parallel_questions,
+        parallel_pictures=config.parallel_pictures,
+        remembered_bytes=config.remembered_bytes,
     )
 
 

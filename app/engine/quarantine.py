@@ -31,6 +31,10 @@ class Quarantine:
         # Hashing megabytes for every job would be waste while nothing is under suspicion.
         return bool(self._suspects) and self._strikes(_digest(rgb)) >= _STRIKES_TO_KEEP_OUT
 
+    def suspects(self, rgb: bytes) -> bool:
+        """Whether the process has died over this picture lately."""
+        return bool(self._suspects) and self._strikes(_digest(rgb)) > 0
+
     def strike(self, rgb: bytes) -> bool:
         """The process died over this picture. Whether it is kept out from now on."""
         digest = _digest(rgb)

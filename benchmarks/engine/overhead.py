@@ -27,9 +27,8 @@ from app.engine.catalogue import load_catalogue, resolve  # noqa: E402
 from app.engine.local import LocalEngine  # noqa: E402
 from app.engine.pending import PendingJob  # noqa: E402
 from app.engine.process import load_order  # noqa: E402
-from app.engine.worker import decode  # noqa: E402
-from app.engine.worker.job import Job  # noqa: E402
-from app.engine.worker.resident import Resident, load_resident  # noqa: E402
+from app.engine.worker.resident import load_resident  # noqa: E402
+from app.engine.worker.scheduler import Scheduler  # noqa: E402
 
 TOPICS = ("weapons", "blood or injury", "drugs or smoking", "alcohol", "gambling", "adult content")
 TOPICS_ZH = ("武器", "血腥或受伤", "毒品或吸烟", "酒", "赌博", "成人内容")
@@ -49,10 +48,11 @@ def job(shown: Picture) -> EngineJob:
     return EngineJob("bench", shown, QUESTIONS, time.monotonic() + 60)
 
 
-def here(resident: Resident, shown: Picture) -> float:
+def here(scheduler: Scheduler, shown: Picture) -> float:
     began = time.perf_counter()
-    Job(resident, PendingJob(1, job(shown)).ask(), lambda _: None).run(shown.rgb, lambda: False)
-    decode.forget(resident.model, wipe=False)
+    scheduler.submit(PendingJob(1, job(shown)).ask(), shown.rgb)
+    while scheduler.busy:
+        scheduler.turn()
     return time.perf_counter() - began
 
 
@@ -70,15 +70,17 @@ def row(name: str, seconds: Sequence[float]) -> str:
 async def main(jobs: int) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     files = resolve(load_catalogue(ROOT / "models" / "catalogue.yaml"), "demo", models_dir=ROOT / "models")
-    config = EngineConfig(files=files)
-    resident, engine = load_resident(load_order(config)), LocalEngine(config)
+    # Nothing is remembered, so that each job encodes its picture.
+    config = EngineConfig(files=files, remembered_bytes=0)
+    engine = LocalEngine(config)
+    scheduler = Scheduler(load_resident(load_order(config)), lambda _: None)
     await engine.start()
     await engine.wait_ready(60)
     for size in ((160, 160), (448, 448), (1280, 960)):
         shown = picture(*size)
         local, remote = [], []
         for _ in range(jobs):
-            local.append(here(resident, shown))
+            local.append(here(scheduler, shown))
             remote.append(await through(engine, shown))
         print(row(f"{size[0]}x{size[1]} in this process", local[1:]))
         print(row(f"{size[0]}x{size[1]} through the client", remote[1:]))

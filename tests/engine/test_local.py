@@ -1,6 +1,7 @@
 """What happens to jobs when the engine process dies, hangs or cannot start. All with the real process."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from app.domain import Answer, EngineState, Question, QuestionKind, Status
+from app.domain import Answer, EngineJob, EngineState, Picture, Priority, Question, QuestionKind, Status
 from app.engine.base import EngineConfig, ModelFiles
 from app.engine.local import LocalEngine
 from app.errors import EngineUnavailable
@@ -94,6 +95,53 @@ async def test_jobs_that_wait_survive_the_death_of_the_process(own_engine: Local
     for answers in await asyncio.gather(*waiting):
         assert {answer.status for answer in answers} == {Status.OK}
         assert len(answers) == len(probes())
+
+
+async def kill_over(engine: LocalEngine, deadly: Picture) -> None:
+    """Until cancelled: a process that has begun with this picture dies."""
+    while True:
+        for pending in list(engine._flight or ()):
+            if pending.started and pending.job.picture == deadly and engine.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(engine.pid, signal.SIGKILL)
+        await asyncio.sleep(0.001)
+
+
+async def test_the_picture_that_kills_is_found_among_those_in_work(own_engine: LocalEngine) -> None:
+    """All that were in work die with it once; asked again each by itself, the others are answered."""
+    deadly = picture(2)
+    killer = asyncio.create_task(kill_over(own_engine, deadly))
+    try:
+        pictures = [picture(seed) for seed in range(6)]
+        jobs = [own_engine.ask(job(many(400 if shown == deadly else 60), shown)) for shown in pictures]
+        answered = await asyncio.gather(*map(all_answers, jobs))
+    finally:
+        killer.cancel()
+        await asyncio.gather(killer, return_exceptions=True)
+
+    for shown, answers in zip(pictures, answered, strict=True):
+        reasons = {answer.reason for answer in answers}
+        assert ("engine_crash" in reasons) == (shown == deadly)
+        assert reasons <= {None, "engine_crash"}
+    assert own_engine._quarantine.holds(deadly.rgb)
+    assert [shown for shown in pictures if own_engine._quarantine.holds(shown.rgb)] == [deadly]
+
+
+async def test_what_is_urgent_overtakes_what_waits(own_engine: LocalEngine) -> None:
+    bulk = [replace(job(many(60), picture(seed)), priority=Priority.BULK) for seed in range(14)]
+    ended: list[str] = []
+
+    async def ask(asked: EngineJob) -> None:
+        await all_answers(own_engine.ask(asked))
+        ended.append(asked.id)
+
+    running = [asyncio.create_task(ask(asked)) for asked in bulk]
+    await asyncio.sleep(0)
+    urgent = job(probes()[:1], picture(20))
+    await asyncio.gather(ask(urgent), *running)
+
+    assert len(ended) == 15
+    assert ended.index(urgent.id) < 10
 
 
 async def test_a_process_killed_while_idle_is_replaced(own_engine: LocalEngine) -> None:

@@ -8,11 +8,10 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from app.domain import Status
 from app.engine.base import EngineConfig
 from app.engine.pending import PendingJob
 from app.engine.process import EngineProcess, worker_environment
-from app.engine.worker.protocol import Answered, Done
+from app.engine.worker.protocol import Answered, Done, Started
 from app.errors import EngineCrashed, EngineUnavailable
 from tests.engine.jobs import job, picture, probes
 
@@ -79,14 +78,14 @@ async def test_a_cancelled_job_is_done_without_its_answers(process: EngineProces
     await process.send(pending.ask(), pending.job.picture.rgb)
     process.cancel(1)
 
-    statuses = set()
+    answered = 0
     async with asyncio.timeout(30):
         while not isinstance(message := await process.receive(), Done):
-            assert isinstance(message, Answered)
-            statuses.add(message.status)
+            assert isinstance(message, Answered | Started)
+            if isinstance(message, Answered):
+                answered += 1
 
-    # Whatever it had not answered when it heard of it; nobody reads these.
-    assert Status.TIMEOUT in statuses
+    assert answered < 4000
     assert not process.exited
 
 

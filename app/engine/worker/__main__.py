@@ -5,13 +5,11 @@ import sys
 import time
 from typing import NoReturn
 
-from app.domain import Status
-from app.engine.base import Reason
-from app.engine.worker import decode, logs, model, picture
-from app.engine.worker.channel import Channel
-from app.engine.worker.job import Job, Stop
-from app.engine.worker.protocol import Answered, Ask, Done, Load, Ready, Refused
+from app.engine.worker import logs, model
+from app.engine.worker.channel import Channel, Order
+from app.engine.worker.protocol import Ask, Cancel, Load, Ready, Refused
 from app.engine.worker.resident import Resident, load_resident
+from app.engine.worker.scheduler import Scheduler
 from app.errors import EngineError
 
 _REFUSED_EXIT = 3
@@ -20,7 +18,7 @@ _REFUSED_EXIT = 3
 def main() -> None:
     channel = Channel()
     channel.start()
-    order, _ = channel.next()
+    order = channel.next().message
     if not isinstance(order, Load):
         raise TypeError("the first message must say what to load")
     started = time.monotonic()
@@ -31,32 +29,20 @@ def main() -> None:
         _leave(_REFUSED_EXIT)
     channel.send(_ready(resident, order, time.monotonic() - started))
     logs.only_trouble()
+    scheduler = Scheduler(resident, channel.send)
     while True:
-        ask, rgb = channel.next()
-        if isinstance(ask, Ask):
-            channel.send(_answer(channel, resident, ask, rgb))
-            channel.done(ask.job)
+        if not scheduler.busy:
+            _pass_on(scheduler, channel.next())
+        for arrived in channel.arrived():
+            _pass_on(scheduler, arrived)
+        scheduler.turn()
 
 
-def _answer(channel: Channel, resident: Resident, ask: Ask, rgb: bytes) -> Done:
-    """Every question gets its answer, unless the job was cancelled: then nobody listens."""
-    started = time.monotonic()
-    deadline = started + ask.remaining_s
-    job = Job(resident, ask, channel.send)
-    status, reason, faulty = Status.FAILED, Reason.ENGINE_FAULT, True
-    try:
-        job.run(rgb, lambda: channel.cancelled(ask.job) or time.monotonic() >= deadline)
-        faulty = False
-    except Stop:
-        status, reason, faulty = Status.TIMEOUT, Reason.DEADLINE, False
-    except picture.Fault as fault:
-        logs.log("E", f"a job failed: {fault}")
-    except Exception as error:  # one job's mistake must not end the process that others wait for
-        logs.log("E", f"a job failed: {type(error).__name__}")
-    for number in list(job.open):
-        channel.send(Answered(job=ask.job, number=number, status=status, reason=reason))
-    decode.forget(resident.model, wipe=faulty or job.tainted)
-    return Done(job=ask.job, picture_tokens=job.picture_tokens, total_ms=(time.monotonic() - started) * 1000)
+def _pass_on(scheduler: Scheduler, order: Order) -> None:
+    if isinstance(order.message, Ask):
+        scheduler.submit(order.message, order.payload, began=order.at)
+    elif isinstance(order.message, Cancel):
+        scheduler.cancel(order.message.job)
 
 
 def _ready(resident: Resident, order: Load, load_s: float) -> Ready:
@@ -65,7 +51,8 @@ def _ready(resident: Resident, order: Load, load_s: float) -> Ready:
         description=model.describe(loaded.model),
         gpu_layers=loaded.gpu_layers,
         context_tokens=loaded.context_tokens,
-        parallel_questions=loaded.parallel_questions,
+        parallel_questions=order.parallel_questions,
+        parallel_pictures=order.parallel_pictures,
         threads=order.threads,
         model_bytes=model.model_bytes(loaded.model),
         resident_bytes=model.resident_bytes(),

@@ -1,14 +1,25 @@
-"""The pipes of the engine process: a thread reads them, so that a cancellation is heard while the model runs."""
+"""The pipes of the engine process: a thread reads them, so that what arrives while the model runs is there at the next
+step."""
 
 import os
 import queue
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
-from app.engine.worker.protocol import Ask, BrokenFrame, Cancel, FromEngine, Load, ToEngine, frame, read
+from app.engine.worker.protocol import BrokenFrame, FromEngine, ToEngine, frame, read
 
-Inbox = queue.SimpleQueue[tuple[ToEngine, bytes]]
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`at`: when it was read, on the monotonic clock."""
+
+    message: ToEngine
+    payload: bytes
+    at: float
 
 
 class Channel:
@@ -21,28 +32,19 @@ class Channel:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.dup2(2, 1)
-        self._inbox: Inbox = queue.SimpleQueue()
-        self._cancelled: set[int] = set()
-        self._lock = threading.Lock()
+        self._inbox: queue.SimpleQueue[Order] = queue.SimpleQueue()
 
     def start(self) -> None:
         threading.Thread(target=self._listen, name="channel", daemon=True).start()
 
-    def next(self) -> tuple[Load | Ask, bytes]:
+    def next(self) -> Order:
         """The next order. Blocks."""
-        while True:
-            message, payload = self._inbox.get()
-            if not isinstance(message, Cancel):
-                return message, payload
+        return self._inbox.get()
 
-    def cancelled(self, job: int) -> bool:
-        with self._lock:
-            return job in self._cancelled
-
-    def done(self, job: int) -> None:
-        """Jobs are numbered upwards: what is at or below this one will not be asked about again."""
-        with self._lock:
-            self._cancelled = {number for number in self._cancelled if number > job}
+    def arrived(self) -> Iterator[Order]:
+        """What is there already."""
+        while not self._inbox.empty():
+            yield self._inbox.get()
 
     def send(self, message: FromEngine) -> None:
         self._to_client.write(frame(message))
@@ -52,11 +54,7 @@ class Channel:
         """Ends the process, whatever it is doing, when the other side is gone: nobody waits for an answer."""
         try:
             while (order := read(self._from_client)) is not None:
-                if isinstance(order[0], Cancel):
-                    with self._lock:
-                        self._cancelled.add(order[0].job)
-                else:
-                    self._inbox.put(order)
+                self._inbox.put(Order(*order, time.monotonic()))
         except (OSError, BrokenFrame) as error:
             sys.stderr.write(f"E the pipe to the engine broke: {error}\n")
         finally:

@@ -7,8 +7,14 @@ import llama_cpp
 import numpy as np
 
 from app.engine.worker.model import Model
-from app.engine.worker.picture import PICTURE_SEQUENCE, Fault
 from app.engine.worker.words import Logits
+
+#: Keeps the opening of the prompt, which every picture's sequence begins with.
+OPENING_SEQUENCE = 0
+
+
+class Fault(Exception):
+    """llama.cpp reported an error; the text says which call and code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +27,10 @@ class Entry:
     wanted: bool
 
 
-def fork(model: Model, sequence: int) -> None:
-    """Let a sequence begin where the picture ends. Costs no cells: they are shared."""
-    llama_cpp.llama_memory_seq_cp(model.memory, PICTURE_SEQUENCE, sequence, -1, -1)
+def fork(model: Model, source: int, sequence: int, upto: int = -1) -> None:
+    """Let a sequence begin as another does, with its first `upto` positions (-1: all). Costs no cells: they are
+    shared."""
+    llama_cpp.llama_memory_seq_cp(model.memory, source, sequence, -1 if upto < 0 else 0, upto)
 
 
 def drop(model: Model, sequence: int) -> None:
@@ -35,8 +42,15 @@ def forget(model: Model, *, wipe: bool) -> None:
     llama_cpp.llama_memory_clear(model.memory, wipe)
 
 
+def feed(model: Model, tokens: Sequence[int], position: int, sequence: int) -> None:
+    """Tokens into one sequence, for what comes after them. Raises Fault."""
+    for _ in decode(model, [Entry(token, position + n, sequence, False) for n, token in enumerate(tokens)]):
+        raise AssertionError("no logits were wanted")
+
+
 def decode(model: Model, entries: Sequence[Entry]) -> Iterator[tuple[int, Logits]]:
-    """Sequence and logits (a copy) for each wanted entry, in order. Raises Fault."""
+    """Sequence and logits for each wanted entry, in order. The logits are llama.cpp's own memory: to be read before
+    the next is taken. Raises Fault."""
     for start in range(0, len(entries), model.batch_tokens):
         yield from _decode_batch(model, entries[start : start + model.batch_tokens])
 
@@ -59,4 +73,4 @@ def _decode_batch(model: Model, entries: Sequence[Entry]) -> Iterator[tuple[int,
     for index, entry in enumerate(entries):
         if entry.wanted:
             row = llama_cpp.llama_get_logits_ith(model.context, index)
-            yield entry.sequence, np.ctypeslib.as_array(row, (model.vocab_tokens,)).copy()
+            yield entry.sequence, np.ctypeslib.as_array(row, (model.vocab_tokens,))

@@ -1,176 +1,159 @@
-"""One job: the picture once, then its questions forked from it."""
+"""One job's state, from its arrival to its last answer. It runs nothing: the scheduler does."""
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from app.domain import QuestionKind, Status
 from app.engine.base import Reason
-from app.engine.worker import decode, picture, plan
-from app.engine.worker.protocol import Answered, Ask, AskedQuestion
-from app.engine.worker.resident import Resident
-from app.engine.worker.words import Logits, log_probabilities
+from app.engine.worker import plan
+from app.engine.worker.ledger import Account
+from app.engine.worker.picture import Prefix
+from app.engine.worker.prompt import Tokenizer
+from app.engine.worker.protocol import Answered, Ask, AskedQuestion, Done
 
-#: Says whether the job must end now (its deadline came, or it was cancelled).
-Stopped = Callable[[], bool]
-Emit = Callable[[Answered], None]
+Say = Callable[[Answered | Done], None]
 
-
-class Stop(Exception):
-    """The job ends here; what is unanswered stays so."""
+_PREPARED_AT_ONCE = 32
 
 
-@dataclass(slots=True)
-class Generation:
-    """An answer that grows."""
+@dataclass(slots=True, eq=False)
+class Asking:
+    """A question under way. `pending` are the tokens the model has yet to read, the first of them at `position`; what
+    it wrote itself is in `grown`."""
 
-    number: int
+    question: plan.Prepared
     sequence: int
     position: int
-    max_tokens: int
-    tokens: list[int] = field(default_factory=list)
+    pending: tuple[int, ...]
+    grown: list[int] = field(default_factory=list)
+
+    def read(self, count: int) -> None:
+        """The model has read so many of the pending tokens."""
+        self.pending = self.pending[count:]
+        self.position += count
 
 
 class Job:
-    """Answers every question at most once through `emit`; the caller ends those that are left in `open`."""
+    """Answers every question at most once. `alone`: nothing else may be in the context while it runs."""
 
-    def __init__(self, resident: Resident, ask: Ask, emit: Emit) -> None:
-        self.open = {question.number: question for question in ask.questions}
-        self.picture_tokens = 0
+    def __init__(self, ask: Ask, rgb: bytes, *, began: float, say: Say) -> None:
+        self.ask = ask
+        self.rgb = rgb
+        self.began = began
+        self.deadline = began + ask.remaining_s
+        self.alone = False
         self.tainted = False
-        self._model, self._form = resident.model, resident.form
-        self._tokenizer, self._words = resident.tokenizer, resident.words
-        self._ask, self._emit = ask, emit
+        self.open = {question.number: question for question in ask.questions}
+        self.prefix: Prefix | None = None
+        self.account: Account | None = None
+        self.sequence: int | None = None
+        self.start = 0
+        self.asking: dict[int, Asking] = {}
+        self._unprepared = deque(ask.questions)
+        self._prepared: list[plan.Prepared] = []
+        #: The next is the last of these; beside each, the largest of it and those that come after.
+        self._waiting: list[plan.Prepared] = []
+        self._promises: list[int] = []
+        self._say = say
 
-    def run(self, rgb: bytes, stopped: Stopped) -> None:
-        """Raises Stop when `stopped` says so between two steps, and picture.Fault when llama.cpp fails."""
-        _stop_if(stopped)
-        self._refuse_empty_answers()
-        if not self.open:
-            return
-        with picture.tokenized(self._model, self._form, self._ask, rgb) as prefix:
-            self.picture_tokens = prefix.picture_tokens
-            prepared = list(self._prepare(self._model.sequence_tokens - prefix.cells, stopped))
-            if not prepared:
-                return
-            start = self._evaluate(prefix, stopped)
-        cells = self._model.context_tokens - prefix.cells
-        for group in plan.groups(prepared, cells=cells, sequences=self._model.parallel_questions):
-            self._ask_group(group, start, stopped)
+    @property
+    def urgency(self) -> tuple[bool, int, int]:
+        """The smallest goes first. One that must be alone has been through a fault and waited longest."""
+        return not self.alone, self.ask.priority, self.ask.job
 
-    def _evaluate(self, prefix: picture.Prefix, stopped: Stopped) -> int:
-        """The position after the prefix."""
-        position = 0
-        for position in picture.evaluate(self._model, prefix):  # noqa: B007 - the last one is what is wanted
-            _stop_if(stopped)
-        return position
+    @property
+    def promised(self) -> int:
+        """The cells of its largest question that waits."""
+        return self._promises[-1] if self._promises else 0
 
-    def _refuse_empty_answers(self) -> None:
+    @property
+    def waits(self) -> bool:
+        """Whether it has questions that are not under way."""
+        return bool(self._waiting)
+
+    @property
+    def next_question(self) -> plan.Prepared:
+        return self._waiting[-1]
+
+    @property
+    def promised_then(self) -> int:
+        """As `promised`, once the next question is under way."""
+        return self._promises[-2] if len(self._promises) > 1 else 0
+
+    def begin_next(self, sequence: int) -> None:
+        self._promises.pop()
+        question = self._waiting.pop()
+        self.asking[sequence] = Asking(question, sequence, self.start, question.tokens)
+
+    @property
+    def prepared(self) -> bool:
+        return not self._unprepared
+
+    def refuse_empty_answers(self) -> None:
         for question in list(self.open.values()):
             if question.kind is QuestionKind.GENERATE and question.max_tokens < 1:
-                self._end(question.number, Reason.NO_TOKENS_ALLOWED)
+                self.fail(question.number, Reason.NO_TOKENS_ALLOWED)
 
-    def _prepare(self, room: int, stopped: Stopped) -> Iterator[plan.Prepared]:
-        """The questions as tokens; those that cannot fit even alone are ended before the model runs."""
+    def prepare(self, tokenizer: Tokenizer, ending: str, room: int) -> bool:
+        """Some of the questions as tokens; those that cannot fit in `room` cells even alone are ended. Whether that
+        was all: a tokenizer takes about a millisecond for each, and others wait meanwhile."""
         if room < 1:
-            for number in list(self.open):
-                self._end(number, Reason.PICTURE_TOO_LARGE)
-            return
-        for question in list(self.open.values()):
-            _stop_if(stopped)
-            prepared = self._tokenized(question, room)
-            if prepared is None or prepared.cells > room:
-                self._end(question.number, Reason.QUESTION_TOO_LONG)
+            self.fail_all(Reason.PICTURE_TOO_LARGE)
+        for _ in range(min(_PREPARED_AT_ONCE, len(self._unprepared))):
+            question = self._unprepared.popleft()
+            if question.number not in self.open:
+                continue
+            found = _tokenized(tokenizer, question, ending, room)
+            if found is None or found.cells > room:
+                self.fail(question.number, Reason.QUESTION_TOO_LONG)
             else:
-                yield prepared
+                self._prepared.append(found)
+        if self._unprepared:
+            return False
+        self.rewind()
+        return True
 
-    def _tokenized(self, question: AskedQuestion, room: int) -> plan.Prepared | None:
-        if self._tokenizer.too_long(question.prompt, room):
-            return None
-        tokens = self._tokenizer.plain(question.prompt) + self._tokenizer.form(self._form.after_question)
-        return plan.prepare(question, tokens)
+    def rewind(self) -> None:
+        """As it was before its picture was shown; what is answered stays answered."""
+        self.account, self.sequence, self.start = None, None, 0
+        self.asking.clear()
+        self._waiting = plan.ordered(question for question in self._prepared if question.number in self.open)[::-1]
+        self._promises = list(itertools.accumulate((question.cells for question in self._waiting), max))
 
-    def _ask_group(self, group: list[plan.Prepared], start: int, stopped: Stopped) -> None:
-        _stop_if(stopped)
-        by_sequence = dict(enumerate(group, start=1))
-        entries = []
-        for sequence, question in by_sequence.items():
-            decode.fork(self._model, sequence)
-            last = len(question.tokens) - 1
-            entries += [
-                decode.Entry(token, start + offset, sequence, offset == last)
-                for offset, token in enumerate(question.tokens)
-            ]
-        growing = []
-        for sequence, logits in decode.decode(self._model, entries):
-            question = by_sequence[sequence]
-            if question.kind is QuestionKind.YES_NO:
-                self._answer_yes_no(question.number, logits)
-            else:
-                position = start + len(question.tokens)
-                generation = Generation(question.number, sequence, position, question.max_tokens)
-                growing += self._grow(generation, logits)
-        while growing:
-            _stop_if(stopped)
-            growing = self._step(growing)
-        for sequence in by_sequence:
-            decode.drop(self._model, sequence)
+    def answer_yes_no(self, number: int, log_yes: float, log_no: float) -> None:
+        self._answer(Answered(job=self.ask.job, number=number, status=Status.OK, log_yes=log_yes, log_no=log_no))
 
-    def _step(self, growing: list[Generation]) -> list[Generation]:
-        """One more token for every growing answer, in one batch; those that still grow."""
-        by_sequence = {generation.sequence: generation for generation in growing}
-        entries = [
-            decode.Entry(generation.tokens[-1], generation.position + len(generation.tokens) - 1, sequence, True)
-            for sequence, generation in by_sequence.items()
-        ]
-        still = []
-        for sequence, logits in decode.decode(self._model, entries):
-            still += self._grow(by_sequence[sequence], logits)
-        return still
-
-    def _grow(self, generation: Generation, logits: Logits) -> list[Generation]:
-        """Append the likeliest token. Empty when that ended the answer."""
-        token = int(np.argmax(logits))
-        if not np.isfinite(logits[token]):
-            self.tainted = True
-            self._end(generation.number, Reason.NON_FINITE)
-            return []
-        ended = self._tokenizer.ends_generation(token)
-        if not ended:
-            generation.tokens.append(token)
-            if len(generation.tokens) < generation.max_tokens:
-                return [generation]
-        self._answer_text(generation, truncated=not ended)
-        return []
-
-    def _answer_text(self, generation: Generation, *, truncated: bool) -> None:
-        raw = b"".join(self._tokenizer.piece(token) for token in generation.tokens)
+    def answer_text(self, number: int, pieces: Iterable[bytes], *, truncated: bool) -> None:
+        text = b"".join(pieces).decode("utf-8", "replace")
         # A character that the end cut through is left out; other broken bytes show as what they are.
-        text = raw.decode("utf-8", "replace").rstrip("\ufffd") if truncated else raw.decode("utf-8", "replace")
+        text = text.rstrip("\ufffd") if truncated else text
         self._answer(
-            Answered(
-                job=self._ask.job, number=generation.number, status=Status.OK, text=text.strip(), truncated=truncated
-            )
+            Answered(job=self.ask.job, number=number, status=Status.OK, text=text.strip(), truncated=truncated)
         )
 
-    def _answer_yes_no(self, number: int, logits: Logits) -> None:
-        logs = log_probabilities(logits, self._words)
-        if logs is None:
-            self.tainted = True
-            self._end(number, Reason.NON_FINITE)
-            return
-        log_yes, log_no = logs
-        self._answer(Answered(job=self._ask.job, number=number, status=Status.OK, log_yes=log_yes, log_no=log_no))
+    def fail(self, number: int, reason: Reason) -> None:
+        self._answer(Answered(job=self.ask.job, number=number, status=Status.FAILED, reason=reason))
 
-    def _end(self, number: int, reason: Reason) -> None:
-        self._answer(Answered(job=self._ask.job, number=number, status=Status.FAILED, reason=reason))
+    def fail_all(self, reason: Reason) -> None:
+        for number in list(self.open):
+            self.fail(number, reason)
+
+    def time_out(self) -> None:
+        for number in list(self.open):
+            self._answer(Answered(job=self.ask.job, number=number, status=Status.TIMEOUT, reason=Reason.DEADLINE))
+
+    def done(self, now: float) -> None:
+        tokens = self.prefix.picture_tokens if self.prefix is not None else 0
+        self._say(Done(job=self.ask.job, picture_tokens=tokens, total_ms=(now - self.began) * 1000))
 
     def _answer(self, answered: Answered) -> None:
         if self.open.pop(answered.number, None) is not None:
-            self._emit(answered)
+            self._say(answered)
 
 
-def _stop_if(stopped: Stopped) -> None:
-    if stopped():
-        raise Stop
+def _tokenized(tokenizer: Tokenizer, question: AskedQuestion, ending: str, room: int) -> plan.Prepared | None:
+    if tokenizer.too_long(question.prompt, room):
+        return None
+    return plan.prepare(question, tokenizer.plain(question.prompt) + tokenizer.form(ending))

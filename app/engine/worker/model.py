@@ -23,7 +23,8 @@ class Model:
     """Handles of llama.cpp (opaque pointers). One context, one thread: concurrent calls on it crash.
 
     `context_tokens` are the cells that all sequences share, `sequence_tokens` the most that one of them may have: a
-    model knows no positions beyond those it was trained on.
+    model knows no positions beyond those it was trained on. A decode step has `step_tokens` at most, so that none takes
+    much longer than another; there are `sequences` in all; a picture's token is `embedding_floats` long.
 
     They live as long as the process, which frees them by ending.
     """
@@ -37,7 +38,9 @@ class Model:
     context_tokens: int
     sequence_tokens: int
     batch_tokens: int
-    parallel_questions: int
+    step_tokens: int
+    sequences: int
+    embedding_floats: int
     gpu_layers: int
 
 
@@ -60,7 +63,9 @@ def load(order: Load) -> Model:
         context_tokens=cells,
         sequence_tokens=min(cells, int(llama_cpp.llama_model_n_ctx_train(model))),
         batch_tokens=int(llama_cpp.llama_n_batch(context)),
-        parallel_questions=int(llama_cpp.llama_n_seq_max(context)) - 1,
+        step_tokens=int(llama_cpp.llama_n_ubatch(context)),
+        sequences=int(llama_cpp.llama_n_seq_max(context)),
+        embedding_floats=int(llama_cpp.llama_model_n_embd_inp(model)),
         gpu_layers=_layers_on_gpu(model, order.gpu_layers),
     )
 
@@ -104,8 +109,9 @@ def _load_context(model: Any, order: Load) -> Any:
     params.n_ctx = order.context_tokens
     params.n_batch = min(_BATCH_TOKENS, order.context_tokens)
     params.n_ubatch = min(_UBATCH_TOKENS, order.context_tokens)
-    # One for the picture, one for each question that is asked beside it; unified cells let them share the picture.
-    params.n_seq_max = min(order.parallel_questions + 1, int(llama_cpp.llama_max_parallel_sequences()))
+    # One for the opening, one for each picture and one for each question; unified cells let them share the picture.
+    wanted = 1 + order.parallel_pictures + order.parallel_questions
+    params.n_seq_max = min(wanted, int(llama_cpp.llama_max_parallel_sequences()))
     params.kv_unified = True
     params.n_threads = order.threads
     params.n_threads_batch = order.threads

@@ -1,36 +1,44 @@
-"""One picture into sequence 0 of the context: encoded once, shared by everything that is asked of it."""
+"""One picture's way into the context: cut up, encoded, decoded into a sequence that its questions are forked from."""
 
 import ctypes
+import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp
+import numpy as np
 from llama_cpp import mtmd_cpp
 
+from app.engine.worker import decode
+from app.engine.worker.decode import Fault
+from app.engine.worker.encodings import Encoding, Encodings
 from app.engine.worker.model import Model
 from app.engine.worker.protocol import Ask, Load
 
 _NO_CALLBACK = mtmd_cpp.mtmd_helper_post_decode_callback(0)
-PICTURE_SEQUENCE = 0
 
 
-class Fault(Exception):
-    """llama.cpp reported an error; the text says which call and code."""
+class UnusableEncoding(Exception):
+    """The encoder's numbers are not numbers. In the shared cells they would poison everybody's sums."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """The tokenized prompt up to the question. `cells` of the context in all, `picture_tokens` of them the picture."""
+    """The tokenized prompt up to the question: `cells` of the context in all, `picture_tokens` of them the picture.
+    `opening` is the text before the picture, the same for nearly all. Freed by `close`."""
 
     chunks: Any
     cells: int
     picture_tokens: int
+    opening: tuple[int, ...]
+    digest: bytes
+
+    def close(self) -> None:
+        mtmd_cpp.mtmd_input_chunks_free(self.chunks)
 
 
-@contextmanager
-def tokenized(model: Model, form: Load, ask: Ask, rgb: bytes) -> Iterator[Prefix]:
+def tokenize(model: Model, form: Load, ask: Ask, rgb: bytes) -> Prefix:
     """Scales the picture down to the token budget and cuts it up; does not run the model. Raises Fault."""
     if len(rgb) != ask.width * ask.height * 3:
         raise Fault(f"{len(rgb)} bytes are not {ask.width}x{ask.height} RGB pixels")
@@ -39,57 +47,73 @@ def tokenized(model: Model, form: Load, ask: Ask, rgb: bytes) -> Iterator[Prefix
     chunks = mtmd_cpp.mtmd_input_chunks_init()
     try:
         _tokenize(model, chunks, form, bitmap)
-        yield Prefix(
-            chunks=chunks,
-            cells=int(mtmd_cpp.mtmd_helper_get_n_tokens(chunks)),
-            picture_tokens=sum(
-                int(mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk)) for chunk in _chunks(chunks) if _is_picture(chunk)
-            ),
-        )
-    finally:
+    except BaseException:
         mtmd_cpp.mtmd_input_chunks_free(chunks)
+        raise
+    finally:
         mtmd_cpp.mtmd_bitmap_free(bitmap)
+    pieces = list(_chunks(chunks))
+    pictures = [chunk for chunk in pieces if _is_picture(chunk)]
+    return Prefix(
+        chunks=chunks,
+        cells=int(mtmd_cpp.mtmd_helper_get_n_tokens(chunks)),
+        picture_tokens=sum(int(mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk)) for chunk in pictures),
+        opening=() if not pieces or _is_picture(pieces[0]) else _text(pieces[0]),
+        digest=hashlib.sha256(b"%d %d " % (ask.width, ask.height) + rgb).digest(),
+    )
 
 
-def evaluate(model: Model, prefix: Prefix) -> Iterator[int]:
-    """Runs the prefix through the model, a step at each `next`, so that the caller can stop in between. Each step
-    gives the position after it. Raises Fault."""
-    position = llama_cpp.llama_pos(0)
-    for chunk in _chunks(prefix.chunks):
+def evaluate(model: Model, encodings: Encodings, prefix: Prefix, sequence: int, shared: int) -> Iterator[int]:
+    """Runs the prefix into the sequence, which already holds the first `shared` tokens of the opening. A step at each
+    `next`, so that others get their turn in between; each gives the position after it. Raises Fault, UnusableEncoding.
+    """
+    position = 0
+    for index, chunk in enumerate(_chunks(prefix.chunks)):
         if not _is_picture(chunk):
-            _check(
-                "eval_chunk",
-                mtmd_cpp.mtmd_helper_eval_chunk_single(
-                    model.projector,
-                    model.context,
-                    chunk,
-                    position,
-                    PICTURE_SEQUENCE,
-                    model.batch_tokens,
-                    False,
-                    ctypes.byref(position),
-                ),
-            )
-            yield int(position.value)
+            tokens = _text(chunk)[shared if index == 0 else 0 :]
+            position += shared if index == 0 else 0
+            decode.feed(model, tokens, position, sequence)
+            position += len(tokens)
+            if tokens:
+                yield position
             continue
-        _check("encode", mtmd_cpp.mtmd_encode_chunk(model.projector, chunk))
-        yield int(position.value)
-        _check(
-            "decode_image",
-            mtmd_cpp.mtmd_helper_decode_image_chunk(
-                model.projector,
-                model.context,
-                chunk,
-                mtmd_cpp.mtmd_get_output_embd(model.projector),
-                position,
-                PICTURE_SEQUENCE,
-                model.batch_tokens,
-                ctypes.byref(position),
-                _NO_CALLBACK,
-                None,
-            ),
-        )
-        yield int(position.value)
+        encoding = encodings.get((prefix.digest, index))
+        if encoding is None:
+            encoding = _encode(model, chunk)
+            encodings.put((prefix.digest, index), encoding)
+            yield position
+        position = _decode(model, chunk, encoding, position, sequence)
+        yield position
+
+
+def _encode(model: Model, chunk: Any) -> Encoding:
+    _check("encode", mtmd_cpp.mtmd_encode_chunk(model.projector, chunk))
+    shape = (int(mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk)), model.embedding_floats)
+    # A copy: the next picture overwrites it.
+    encoding: Encoding = np.ctypeslib.as_array(mtmd_cpp.mtmd_get_output_embd(model.projector), shape).copy()
+    if not np.isfinite(encoding).all():
+        raise UnusableEncoding
+    return encoding
+
+
+def _decode(model: Model, chunk: Any, encoding: Encoding, position: int, sequence: int) -> int:
+    after = llama_cpp.llama_pos(0)
+    _check(
+        "decode_image",
+        mtmd_cpp.mtmd_helper_decode_image_chunk(
+            model.projector,
+            model.context,
+            chunk,
+            encoding.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+            position,
+            sequence,
+            model.batch_tokens,
+            ctypes.byref(after),
+            _NO_CALLBACK,
+            None,
+        ),
+    )
+    return int(after.value)
 
 
 def _tokenize(model: Model, chunks: Any, form: Load, bitmap: Any) -> None:
@@ -106,6 +130,12 @@ def _tokenize(model: Model, chunks: Any, form: Load, bitmap: Any) -> None:
         "tokenize",
         mtmd_cpp.mtmd_tokenize_from_parts(model.projector, chunks, pointers, len(parts), False),
     )
+
+
+def _text(chunk: Any) -> tuple[int, ...]:
+    count = ctypes.c_size_t(0)
+    tokens = mtmd_cpp.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(count))
+    return tuple(tokens[: count.value])
 
 
 def _chunks(chunks: Any) -> Iterator[Any]:

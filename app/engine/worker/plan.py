@@ -1,6 +1,6 @@
-"""Which questions are asked together: as many as sequences and KV cells allow. Pure."""
+"""A question as the scheduler sees it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from app.domain import QuestionKind
@@ -26,16 +26,6 @@ def prepare(question: AskedQuestion, tokens: Sequence[int]) -> Prepared:
     return Prepared(question.number, question.kind, tuple(tokens), question.max_tokens if generates else 0)
 
 
-def groups(questions: Sequence[Prepared], *, cells: int, sequences: int) -> list[list[Prepared]]:
-    """Yes/no questions first: they are cheap and decide most. Within a kind the order stays. Every question must
-    fit alone (`question.cells <= cells`)."""
-    ordered = sorted(questions, key=lambda question: question.kind is not QuestionKind.YES_NO)
-    found: list[list[Prepared]] = []
-    used = 0
-    for question in ordered:
-        if not found or len(found[-1]) >= sequences or used + question.cells > cells:
-            found.append([])
-            used = 0
-        found[-1].append(question)
-        used += question.cells
-    return found
+def ordered(questions: Iterable[Prepared]) -> list[Prepared]:
+    """Yes/no questions first: they are cheap and decide most. Within a kind the order stays."""
+    return sorted(questions, key=lambda question: question.kind is not QuestionKind.YES_NO)

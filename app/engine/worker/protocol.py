@@ -41,6 +41,8 @@ class Load(Value):
     threads: int
     context_tokens: int
     parallel_questions: int
+    parallel_pictures: int
+    remembered_bytes: int
 
 
 class AskedQuestion(Value):
@@ -54,13 +56,14 @@ class AskedQuestion(Value):
 
 class Ask(Value):
     """A job; its picture is the payload. The clocks of two processes are not compared: `remaining_s` counts from
-    when the engine process reads this."""
+    when the engine process reads this. The smaller `priority` goes first."""
 
     kind: Literal["ask"] = "ask"
     job: int
     width: int
     height: int
     remaining_s: float
+    priority: int = 0
     questions: tuple[AskedQuestion, ...]
 
 
@@ -77,6 +80,7 @@ class Ready(Value):
     gpu_layers: int
     context_tokens: int
     parallel_questions: int
+    parallel_pictures: int
     threads: int
     model_bytes: int
     resident_bytes: int
@@ -105,6 +109,13 @@ class Answered(Value):
     truncated: bool = False
 
 
+class Started(Value):
+    """The job's picture is about to be touched: if the process dies before `Done`, this job may be why."""
+
+    kind: Literal["started"] = "started"
+    job: int
+
+
 class Done(Value):
     """The job's end: nothing more will be said of it. Times are milliseconds in the engine process."""
 
@@ -115,7 +126,7 @@ class Done(Value):
 
 
 ToEngine = Load | Ask | Cancel
-FromEngine = Ready | Refused | Answered | Done
+FromEngine = Ready | Refused | Started | Answered | Done
 
 _TO_ENGINE: TypeAdapter[ToEngine] = TypeAdapter(Annotated[ToEngine, Field(discriminator="kind")])
 _FROM_ENGINE: TypeAdapter[FromEngine] = TypeAdapter(Annotated[FromEngine, Field(discriminator="kind")])
