@@ -34,9 +34,12 @@ class Service:
 
     async def start(self) -> None:
         """Returns when uploads are accepted; model and OCR networks go on loading, and `wait_ready` waits for them.
+        What runs already is left as it is.
 
         Raises PolicyInvalid, StoreUnavailable and ConfigurationError; then nothing is left running.
         """
+        if self._watching is not None:
+            return
         try:
             await self.database.start()
             await self.ruleset.start()

@@ -4,10 +4,10 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 import app as portcullis
 from app.cli import audit, models, moderate, policy, serve
-from app.cli.settings import load_settings
 from app.errors import PortcullisError
 
 cli = typer.Typer(
@@ -36,8 +36,9 @@ def main() -> None:
     try:
         cli()
     except PortcullisError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error[/] ({error.code}):", error.detail)
+        message = Text.assemble(("error", "red"), f" ({error.code}): {error.detail}")
+        Console(stderr=True, soft_wrap=True, highlight=False).print(message)
         sys.exit(2)
 
 
-__all__ = ["cli", "load_settings", "main"]
+__all__ = ["cli", "main"]

@@ -1,5 +1,6 @@
 """`portcullis serve`."""
 
+import asyncio
 import shlex
 import socket
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from app.cli.settings import load_settings
 from app.errors import ConfigurationError
-from app.main import admin_key_path, build, create_app
+from app.main import Portcullis, admin_key_path, build, create_app
 from app.settings import Settings
 
 #: A picture with a listed term in it, so that the first request of a newcomer is a real one.
@@ -23,13 +24,21 @@ _GRACE_S = 60
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (PORTCULLIS_HOST).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on (PORTCULLIS_PORT); 0 takes a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on (PORTCULLIS_PORT); 0 takes a free one.")
+    ] = None,
 ) -> None:
     """Serve the API and the console until stopped. Everything else is set by PORTCULLIS_* (docs/settings.md)."""
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = load_settings().model_copy(update=given)
     portcullis = build(settings)
-    listener = _listen(settings)
+    asyncio.run(_run(portcullis, _listen(settings)))
+
+
+async def _run(portcullis: Portcullis, listener: socket.socket) -> None:
+    # Not left to the server: it turns what keeps the service from starting into a long traceback.
+    await portcullis.service.start()
+    settings = portcullis.settings
     _greet(settings, listener.getsockname()[1], admin_key_path(settings))
     config = uvicorn.Config(
         create_app(portcullis),
@@ -39,7 +48,7 @@ def serve(
         timeout_graceful_shutdown=_GRACE_S,
         lifespan="on",
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    await uvicorn.Server(config).serve(sockets=[listener])
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -14,5 +14,6 @@ def load_settings() -> Settings:
         wrong = []
         for error in invalid.errors(include_url=False):
             name = "_".join(str(part) for part in error["loc"]).upper()
-            wrong.append(f"PORTCULLIS_{name}: {error['msg']} (got {error['input']!r})")
+            message = error["msg"].removeprefix("Value error, ")
+            wrong.append(f"PORTCULLIS_{name}: {message} (got {error['input']!r})")
         raise ConfigurationError("; ".join(wrong)) from invalid

@@ -87,6 +87,26 @@ def test_a_wrong_setting_is_named(run) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_first_start_with_a_broken_policy_names_the_problems_and_nothing_else(run, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text((REPOSITORY / "policies.yaml").read_text().replace("scores.weapons >=", "scores.weapon >="))
+    done = run("serve", "--port", "0", PORTCULLIS_POLICY=str(bad))
+    assert done.returncode == 2
+    assert "error (policy_invalid): bad.yaml:" in done.stderr
+    assert "did you mean `scores.weapons`?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_brackets_in_an_error_are_text_and_no_markup(run) -> None:
+    assert "(got '[red]')" in run("serve", PORTCULLIS_PORT="[red]").stderr
+
+
+def test_a_port_that_cannot_be_is_refused(run) -> None:
+    done = run("serve", "--port", "99999")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
 def test_a_model_that_is_not_here_says_which_files_go_where(run) -> None:
     done = run("models", "path", "youtu-vl-4b")
     assert done.returncode == 2
