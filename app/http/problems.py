@@ -76,6 +76,12 @@ _FRAMEWORK_CODES = {
     503: "not_ready",
 }
 
+#: What Litestar says of these is their title once more.
+_FRAMEWORK_DETAILS = {
+    404: "there is nothing at this address",
+    405: "this address does not take that method; the header `Allow` names those that it takes",
+}
+
 _SERVER_ERROR = 500
 _RETRY_LATER_S = 5
 
@@ -183,7 +189,7 @@ def _of_framework(error: HTTPException) -> Problem:
         first = error.extra[0]
         name, message = str(first.get("key", "")), str(first.get("message", "is not valid"))
         return Problem(400, code, f"{name}: {message}" if name else message, extra={"field": name} if name else {})
-    return Problem(error.status_code, code, error.detail, allow)
+    return Problem(error.status_code, code, _FRAMEWORK_DETAILS.get(error.status_code, error.detail), allow)
 
 
 def exception_handlers(page: ProblemPage | None) -> ExceptionHandlersMap:

@@ -1,5 +1,6 @@
 """Problems for people. What went wrong, and the way back."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +29,9 @@ _ADVICE = {
 }
 
 
+_CASE_FORM = re.compile(r"(?P<case>/review/[^/]+)/[^/]+")
+
+
 def problem_page(engine_info: Callable[[], EngineInfo]) -> Page:
     """Shows problems to browsers; to those who are not logged in, the log-in."""
 
@@ -41,7 +45,8 @@ def problem_page(engine_info: Callable[[], EngineInfo]) -> Page:
             chrome,
             status_code=int(str(body["status"])),
             problem=body,
-            advice=_ADVICE.get(str(body["code"])),
+            # Of an address that no handler answers there is nothing to say.
+            advice=_ADVICE.get(str(body["code"])) if "path_template" in request.scope else None,
             back="/review" if request.url.path.startswith("/review") else "/",
         )
 
@@ -49,5 +54,9 @@ def problem_page(engine_info: Callable[[], EngineInfo]) -> Page:
 
 
 def _back_to(request: Request[Any, Any, Any]) -> str:
-    """Only pages that can be asked for again: a form's address answers nothing to GET."""
-    return request.url.path if request.method == "GET" else "/"
+    """Only pages that can be asked for again: a form's address answers nothing to GET, but a case's form stands on the
+    page of the case, where the browser has kept what was being written."""
+    if request.method == "GET":
+        return request.url.path
+    form = _CASE_FORM.fullmatch(request.url.path)
+    return form["case"] if form is not None else "/"

@@ -76,6 +76,7 @@ class ReviewPages(Controller):
             rows=[await _row(case, decisions) for case in cases],
             next_cursor=next_cursor,
             notice=_NOTICES.get(notice),
+            recorded=notice in (Outcome.PASS, Outcome.REJECT),
         )
 
     @get("/{case_id:str}")

@@ -159,6 +159,29 @@ async def test_a_case_is_worked_with_the_keyboard(console: Console, upload: Path
     await expect(page.locator("table.queue tbody tr")).to_have_count(1)
 
 
+async def test_a_note_outlives_a_session_that_ended(console: Console) -> None:
+    page, rig = console.page, console.rig
+    rig.p["violence"] = 0.7
+    case_id = (await rig.decide())["case_id"]
+    await console.log_in()
+    await rig.desk.claim("key-admin", case_id)
+    await page.goto(f"{console.url}/review/{case_id}")
+    await page.get_by_label("Note").fill("two people fighting")
+    await console.context.clear_cookies()
+    await page.get_by_role("button", name="Reject").click()
+    await page.wait_for_url("**/login**")
+    await page.get_by_label("Key").fill(rig.keys.tokens["admin"])
+    await page.get_by_role("button", name="Log in").click()
+    await page.wait_for_url(f"**/review/{case_id}")
+    await expect(page.get_by_label("Note")).to_have_value("two people fighting")
+    await page.get_by_role("button", name="Reject").click()
+    await page.wait_for_url("**/review?notice=reject")
+    verdict = (await rig.desk.get(case_id)).verdict
+    assert verdict is not None
+    assert verdict.note == "two people fighting"
+    assert await page.evaluate("sessionStorage.length") == 0
+
+
 async def test_a_lost_lease_is_told_kindly(console: Console, screenshots: Path | None) -> None:
     page, rig = console.page, console.rig
     rig.p["violence"] = 0.7

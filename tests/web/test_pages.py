@@ -140,6 +140,9 @@ async def test_a_busy_service_keeps_its_retry_after_on_pages(rig: Rig) -> None:
 async def test_faults_are_pages_for_people_and_json_for_programs(rig: Rig) -> None:
     answer = await page(rig, "/no/such/page")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is nothing at this address" in answer.text
+    assert "its time to be kept" not in answer.text
+    assert "its time to be kept" in (await page(rig, "/decisions/dec_none")).text
     async with rig.client(accept="*/*") as client:
         assert (await client.get("/no/such/page")).headers["content-type"] == "application/problem+json"
         json_for_browsers = await client.get("/v1/decisions/dec_none", headers={"accept": HTML})

@@ -132,11 +132,17 @@ for (const lease of document.querySelectorAll("[data-lease-s]")) {
   tick();
 }
 
-// A note that is being written survives renewing the lease, which loads the page anew.
+// A note survives renewing the lease, which loads the page anew, and a verdict that was not recorded, because the
+// session or the lease had ended. It is forgotten once the queue says that the verdict was recorded.
+const SENT = "note-sent";
+if (document.querySelector("[data-recorded]")) {
+  sessionStorage.removeItem(sessionStorage.getItem(SENT));
+  sessionStorage.removeItem(SENT);
+}
 for (const form of document.querySelectorAll("[data-verdict]")) {
   const key = `note:${form.dataset.verdict}`;
   const note = form.querySelector("textarea");
   note.value = sessionStorage.getItem(key) ?? note.value;
   note.addEventListener("input", () => sessionStorage.setItem(key, note.value));
-  form.addEventListener("submit", () => sessionStorage.removeItem(key));
+  form.addEventListener("submit", () => sessionStorage.setItem(SENT, key));
 }
