@@ -27,13 +27,23 @@ from app.domain.findings import (
     TextLine,
 )
 from app.domain.images import Backdrop, Frame, Image, ImageFacts, Picture
-from app.domain.needs import COUNTED_SCORE, DEFAULT_VIEWS, VIEWS, KeywordList, Needs, ProbeQuestion, TermOptions
+from app.domain.needs import (
+    BUILTIN_MATCHERS,
+    COUNTED_SCORE,
+    DEFAULT_VIEWS,
+    VIEWS,
+    KeywordList,
+    Needs,
+    ProbeQuestion,
+    TermOptions,
+)
 from app.domain.review import CaseState, ReviewCase, Verdict
 from app.domain.rulesets import Activation, ActivationSource, Change, RulesetText
 from app.domain.value import Value, new_id
 from app.domain.words import Mode, Outcome, Severity, Status, TermKind, TextSource, Truth
 
 __all__ = [
+    "BUILTIN_MATCHERS",
     "COUNTED_SCORE",
     "DEFAULT_VIEWS",
     "VIEWS",

@@ -36,6 +36,9 @@ VIEWS: Mapping[str, float] = {
 #: The views of a list that names none.
 DEFAULT_VIEWS: tuple[tuple[str, float], ...] = tuple(item for item in VIEWS.items() if item[0] != "homophones")
 
+#: The matchers that a list can name in a `[builtin]` line.
+BUILTIN_MATCHERS = ("url", "email", "phone", "wechat", "qq", "telegram", "bank_card", "id_card")
+
 #: A match with a lower score is recorded, and counts for nothing but the score itself.
 COUNTED_SCORE = 0.5
 

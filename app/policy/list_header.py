@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain import Severity, TextSource
+from app.domain import DEFAULT_VIEWS, VIEWS, Severity, TextSource
 from app.policy.list_text import Line, Problems
 
 DEFAULT_SOURCES = frozenset({TextSource.OCR, TextSource.MODEL_TEXT, TextSource.QR, TextSource.CAPTION})
@@ -14,9 +14,10 @@ EXAMPLE = "begin the file with ---, then category, severity and languages as `ke
 _CATEGORY = re.compile(r"[a-z][a-z0-9_]*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _HEADER_LINE = re.compile(r"\s*(?P<key>[A-Za-z_-]+)\s*:(?P<value>.*)")
+_WEIGHT = re.compile(r"0(\.\d{1,3})?|1(\.0{1,3})?")
 _MAX_LINE_CHARACTERS = 1_000
 _REQUIRED = ("category", "severity", "languages")
-_KEYS = (*_REQUIRED, "sources", "binding")
+_KEYS = (*_REQUIRED, "sources", "binding", "views")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Header:
     languages: tuple[str, ...]
     sources: frozenset[TextSource]
     binding: bool
+    views: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ def read_header(opening: Line, lines: Sequence[Line], problems: Problems) -> Hea
         languages=_languages(entries, problems),
         sources=_sources(entries, problems),
         binding=_binding(entries, problems),
+        views=_views(entries, problems),
     )
 
 
@@ -147,3 +150,29 @@ def _binding(entries: dict[str, _Entry], problems: Problems) -> bool:
     if entry.value not in {"true", "false"}:
         _wrong(entry, problems, f"“{entry.value}” is neither true nor false", "write `binding: true` or leave it out")
     return entry.value == "true"
+
+
+def _views(entries: dict[str, _Entry], problems: Problems) -> tuple[tuple[str, float], ...]:
+    """Each view that is on, with its weight. `default` stands for the usual ones, and a weight of 0 switches one
+    off; the fold view is always on."""
+    entry = entries.get("views")
+    if entry is None:
+        return DEFAULT_VIEWS
+    weights = {"fold": 1.0}
+    seen: set[str] = set()
+    for item in _items(entry, problems):
+        view, has_weight, written = (part.strip() for part in item.partition("="))
+        if view == "default" and not has_weight:
+            weights = dict(DEFAULT_VIEWS) | weights
+            continue
+        if view not in VIEWS:
+            _wrong(entry, problems, f"unknown view “{view}”", f"some of default, {', '.join(VIEWS)}")
+        elif view in seen:
+            _wrong(entry, problems, f"“{view}” is given twice", "name it once")
+        elif has_weight and (view == "fold" or not _WEIGHT.fullmatch(written)):
+            hint = "a number from 0 (off) to 1, such as `pinyin=0.4`; `fold` is always on"
+            _wrong(entry, problems, f"“{written}” is no weight for `{view}`", hint)
+        else:
+            weights[view] = float(written) if has_weight else VIEWS[view]
+        seen.add(view)
+    return tuple((view, weights[view]) for view in VIEWS if weights.get(view, 0.0) > 0)

@@ -16,7 +16,6 @@ _BULLET = re.compile(r"[-*•·]\s")
 _SEPARATOR_EDGE = re.compile(r"^[,;，；、]|[,;，；、]$")
 _QUOTES = {'"': '"', "“": "”", "「": "」", "『": "』"}
 _LETTER_SYMBOL = re.compile("[\u2460-\u24ff\u2776-\u2793\U0001f100-\U0001f1ff]")
-_TRAILING_COMMENT = re.compile(r"\s#(\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,6 @@ def _slips(term: str) -> Iterator[Complaint]:
         yield Complaint(slip.start(), "a bullet before the term", hint)
     if term[0] in _QUOTES and term[-1] == _QUOTES[term[0]]:
         yield Complaint(0, "quotation marks around the term", hint)
-    if slip := _TRAILING_COMMENT.search(term):
-        yield Complaint(slip.start() + 1, "a comment after the term", "comments have lines of their own")
     if slip := _SEPARATOR_EDGE.search(term):
         yield Complaint(slip.start(), "a separator at the edge of the term", hint)
     elif slip := _SEVERAL_TERMS.search(term):
@@ -71,6 +68,8 @@ def _slips(term: str) -> Iterator[Complaint]:
 
 def same_term(term: str) -> str:
     """Equal for two spellings of one term: width, case and white space do not tell terms apart."""
+    if term.isascii():
+        return " ".join(term.lower().split())
     return " ".join(unicodedata.normalize("NFKC", term).casefold().split())
 
 

@@ -13,12 +13,14 @@
 """
 
 import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.domain import KeywordList
+from app.domain import KeywordList, TermKind, TermOptions
 from app.errors import PolicyInvalid, PolicyProblem
 from app.policy.list_header import EXAMPLE, read_header
-from app.policy.list_terms import Complaint, same_term, term_complaints
+from app.policy.list_lines import MAX_PATTERNS, Entry, read_line
+from app.policy.list_terms import Complaint, same_term
 from app.policy.list_text import SHOWN_CHARACTERS, Line, Problems, decode
 from app.policy.schema import id_problem
 
@@ -45,6 +47,7 @@ def parse_list(name: str, data: bytes, *, file: str | None = None) -> KeywordLis
     lines = decode(data, problems)
     head, body = _split(lines, problems)
     header = read_header(head[0], head[1:], problems)
+    entries = _body(body, problems, end_of_file=lines[-1].number if lines else 1)
     keywords = KeywordList(
         name=name,
         category=header.category,
@@ -52,8 +55,11 @@ def parse_list(name: str, data: bytes, *, file: str | None = None) -> KeywordLis
         languages=header.languages,
         sources=header.sources,
         binding=header.binding,
-        terms=_terms(body, problems, end_of_file=lines[-1].number if lines else 1),
+        terms=tuple(entries.terms),
         digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
+        options=tuple(entries.options),
+        allow=tuple(entries.allow),
+        views=header.views,
     )
     problems.raise_if_any()
     return keywords
@@ -105,27 +111,53 @@ def _split(lines: list[Line], problems: Problems) -> tuple[list[Line], list[Line
     return lines[: fences[1]], lines[fences[1] + 1 :]
 
 
-def _terms(lines: list[Line], problems: Problems, *, end_of_file: int) -> tuple[str, ...]:
-    terms: list[str] = []
-    first_seen: dict[str, int] = {}
+@dataclass(slots=True)
+class _Body:
+    """What the lines below the header say."""
+
+    terms: list[str] = field(default_factory=list)
+    options: list[tuple[int, TermOptions]] = field(default_factory=list)
+    allow: list[str] = field(default_factory=list)
+
+
+def _body(lines: list[Line], problems: Problems, *, end_of_file: int) -> _Body:
+    body = _Body()
+    first_seen: dict[tuple[TermKind, str], tuple[int, bool]] = {}
+    patterns = 0
     for line in lines:
-        term = line.text.strip()
-        if len(terms) == MAX_TERMS:
+        if len(body.terms) + len(body.allow) == MAX_TERMS:
             problems.add(line.number, 1, f"more than {MAX_TERMS} terms", hint="split the list")
             break
-        terms.append(term)
-        complaints = list(term_complaints(term))
-        same = same_term(term)
-        if not complaints and same in first_seen:
-            complaints = [
-                Complaint(0, "the term is listed already", f"first in line {first_seen[same]}; remove one of them")
-            ]
-        first_seen.setdefault(same, line.number)
-        indent = len(line.text) - len(line.text.lstrip())
+        entry = read_line(line.text)
+        complaints = entry.complaints
+        kind = entry.options.kind
+        patterns += kind is TermKind.REGEX
+        key = (kind, same_term(entry.text) if entry.plain else entry.text)
+        if not complaints and key in first_seen:
+            complaints = (_again(line.text, entry, *first_seen[key]),)
+        elif kind is TermKind.REGEX and patterns == MAX_PATTERNS + 1:
+            complaints += (Complaint(0, f"more than {MAX_PATTERNS} patterns", "split the list"),)
+        first_seen.setdefault(key, (line.number, entry.allow))
         for complaint in complaints:
-            problems.add(
-                line.number, indent + complaint.at + 1, complaint.message, hint=complaint.hint, source_line=line.text
-            )
-    if not terms:
+            problems.add(line.number, complaint.at + 1, complaint.message, hint=complaint.hint, source_line=line.text)
+        if entry.allow:
+            body.allow.append(entry.text)
+            continue
+        if entry.options != _PLAIN:
+            body.options.append((len(body.terms), entry.options))
+        body.terms.append(entry.text)
+    if not body.terms:
         problems.add(end_of_file, 1, "the list is empty", hint="write one term a line below the header")
-    return tuple(terms)
+    return body
+
+
+_PLAIN = TermOptions()
+
+
+def _again(line: str, entry: Entry, first: int, allowed: bool) -> Complaint:
+    at = max(line.rfind(entry.text), 0)
+    if allowed != entry.allow:
+        hint = f"line {first} says the other; within an allow phrase nothing is found"
+        return Complaint(at, "a term cannot be an allow phrase as well", hint)
+    word = "phrase" if entry.allow else "term"
+    return Complaint(at, f"the {word} is listed already", f"first in line {first}; remove one of them")
