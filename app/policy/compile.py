@@ -45,9 +45,10 @@ class RuleCompiler:
             tree = self._tree(rule.when, ("rules", index, "when"))
             if tree is None or rule.mode is Mode.DRAFT:
                 continue
-            names = frozenset(name for condition in conditions(tree) for name in condition.names)
+            leaves = tuple(conditions(tree))
+            names = frozenset(name for condition in leaves for name in condition.names)
             binding = tuple(sorted(name for name in self._binding if f"keywords.{name}.count" in names))
-            rules.append(CompiledRule(rule, tree, names, binding))
+            rules.append(CompiledRule(rule, tree, leaves, names, binding))
         return Program(self._compiler, self._vocabulary.thresholds, tuple(rules))
 
     def _tree(self, when: When, path: Path) -> Tree | None:

@@ -5,7 +5,7 @@ could make a number that is not finite (division by what may be zero) is refused
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from app.policy.cel_messages import Complaint, shown, syntax_complaint, type_com
 from app.policy.cel_syntax import Call, Const, Name, Node, Scalar, UnsupportedSyntax, read_tree, walk
 from app.policy.promotion import ARITHMETIC, COMPARISONS, promote
 from app.policy.schema import MAX_NUMBER, MIN_DIVISOR
+from app.policy.simple import Simple, simplify
 from app.policy.vocabulary import Kind, Vocabulary
 
 MAX_CONDITION_CHARS = 2000
@@ -29,6 +30,9 @@ _ALLOWED = COMPARISONS | ARITHMETIC | _LOGIC | frozenset(_FUNCTIONS)
 _TYPES = {Kind.BOOL: cel.Type.BOOL, Kind.INT: cel.Type.INT, Kind.DOUBLE: cel.Type.DOUBLE, Kind.STRING: cel.Type.STRING}
 
 
+_TRUTHS = {True: Truth.TRUE, False: Truth.FALSE, None: Truth.UNKNOWN}
+
+
 class ConditionInvalid(Exception):
     """Everything that is wrong with one condition."""
 
@@ -39,16 +43,23 @@ class ConditionInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A checked condition. `names` are those it refers to, in order of appearance."""
+    """A checked condition. `names` are those it refers to, in order of appearance; `simple` is the same condition
+    without the CEL library, where it is no more than comparisons."""
 
     text: str
     names: tuple[str, ...]
     tree: Node = field(repr=False)
+    simple: Simple | None = field(repr=False)
     _expression: Any = field(repr=False)
 
-    def run(self, activation: Any) -> Truth:
-        """Evaluates with what `Compiler.activation` made. An error, such as a missing value that decides, is
-        unknown."""
+    def run(self, values: Mapping[str, Scalar], activation: Callable[[], Any]) -> Truth:
+        """Evaluates over the values; `activation` gives what `Compiler.activation` made of them, if it is needed."""
+        if self.simple is not None:
+            return _TRUTHS[self.simple.run(values)]
+        return self.run_cel(activation())
+
+    def run_cel(self, activation: Any) -> Truth:
+        """Evaluates with the library. An error, such as a missing value that decides, is unknown."""
         try:
             value = self._expression.eval(activation).value()
         except RuntimeError:  # how the library refuses a value that it cannot take
@@ -84,7 +95,7 @@ class Compiler:
             message = f"a condition is true or false, and this is of type {expression.return_type().name().lower()}"
             raise ConditionInvalid([Complaint(0, message, "compare it with something")])
         names = tuple(dict.fromkeys(node.name for node in walk(tree) if isinstance(node, Name)))
-        return Condition(text, names, tree, expression)
+        return Condition(text, names, tree, simplify(tree, self._vocabulary.kinds), expression)
 
     def _parse(self, text: str) -> Node:
         try:

@@ -10,6 +10,7 @@ from app.domain import (
     LeafTrace,
     Mode,
     Outcome,
+    ProbeScore,
     RuleResult,
     Severity,
     Truth,
@@ -21,7 +22,7 @@ from app.policy.bounds import decide
 from app.policy.conditions import Compiler, Condition
 from app.policy.facts import Facts, gather
 from app.policy.probe_scores import score_probes
-from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Ruleset, Tree, conditions
+from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Ruleset, Tree
 from app.policy.schema import Policy
 from app.policy.scores import CategoryScore, score_category
 
@@ -29,10 +30,24 @@ from app.policy.scores import CategoryScore, score_category
 def evaluate(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_digest: str | None) -> Evaluation:
     """What the ruleset says of an upload. `model_digest` is the model that answered the probes: a calibration holds
     only for the model it was fitted on."""
+    seen = see(ruleset, findings, context, model_digest=model_digest)
+    judged = _set_aside(_judge_rules(ruleset.program, seen.facts), seen.facts)
+    return _conclude(ruleset.policy, judged, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the ruleset sees of an upload before any rule is looked at."""
+
+    facts: Facts
+    probes: Mapping[str, ProbeScore]
+    scores: Mapping[str, CategoryScore]
+
+
+def see(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_digest: str | None) -> Seen:
     policy = ruleset.policy
-    asked = {question.probe for question in ruleset.needs.probes}
     probes = score_probes(
-        {name: probe for name, probe in policy.probes.items() if name in asked},
+        {name: policy.probes[name] for name in dict.fromkeys(question.probe for question in ruleset.needs.probes)},
         findings,
         languages=policy.defaults.ask,
         min_mass=policy.defaults.min_mass,
@@ -40,8 +55,7 @@ def evaluate(ruleset: Ruleset, findings: Findings, context: UploadContext, *, mo
     )
     scores = {name: score_category(score, probes) for name, score in policy.scores.items()}
     facts = gather(findings, context, needs=ruleset.needs, probes=probes, scores=scores, formulas=policy.scores)
-    judged = _set_aside(_judge_rules(ruleset.program, facts), facts)
-    return _conclude(policy, judged, facts, scores).model_copy(update={"probes": probes})
+    return Seen(facts, probes, scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +81,47 @@ class _Judged:
 
 def _judge_rules(program: Program, facts: Facts) -> list[_Judged]:
     known = {**facts.known, **program.thresholds}
-    judge = _LeafJudge(program.compiler, known, facts.at_least)
+    judge = LeafJudge(program.compiler, known, facts.at_least)
     judged = []
     for compiled in program.rules:
-        leaves = tuple((leaf, judge(leaf)) for leaf in conditions(compiled.tree))
-        results = iter([result for _, result in leaves])
-        judged.append(_Judged(compiled, _fold(compiled.tree, results), leaves))
+        results = [judge(leaf) for leaf in compiled.leaves]
+        leaves = tuple(zip(compiled.leaves, results, strict=True))
+        judged.append(_Judged(compiled, _fold(compiled.tree, iter(results)), leaves))
     return judged
 
 
-class _LeafJudge:
+class LeafJudge:
     """Evaluates conditions over the facts of one upload."""
 
     def __init__(self, compiler: Compiler, known: Mapping[str, Any], at_least: Mapping[str, int | float]) -> None:
         self._compiler = compiler
         self._known = known
         self._at_least = at_least
-        self._activation = compiler.activation(known)
+        self._made: Any = None
+        self._judged: dict[str, Truth] = {}
 
     def __call__(self, leaf: Condition) -> Truth:
+        result = self._judged.get(leaf.text)
+        if result is None:
+            result = self._judged[leaf.text] = self._judge(leaf)
+        return result
+
+    def _judge(self, leaf: Condition) -> Truth:
+        if not self._at_least or not any(name in self._at_least for name in leaf.names):
+            return leaf.run(self._known, self._activation)
         bounded = {name: self._at_least[name] for name in leaf.names if name in self._at_least}
-        if not bounded:
-            return leaf.run(self._activation)
         relevant = {name: self._known[name] for name in leaf.names if name in self._known}
-        return decide(leaf.tree, relevant, bounded, lambda values: leaf.run(self._compiler.activation(values)))
+        return decide(
+            leaf.tree,
+            relevant,
+            bounded,
+            lambda values: leaf.run(values, lambda: self._compiler.activation(values)),
+        )
+
+    def _activation(self) -> Any:
+        if self._made is None:
+            self._made = self._compiler.activation(self._known)
+        return self._made
 
 
 def _fold(tree: Tree, results: Any) -> Truth:
@@ -127,7 +158,8 @@ def _bound(compiled: CompiledRule, facts: Facts) -> bool:
     return any(facts.known.get(f"keywords.{name}.count") != 0 for name in compiled.binding)
 
 
-def _conclude(policy: Policy, judged: list[_Judged], facts: Facts, scores: Mapping[str, CategoryScore]) -> Evaluation:
+def _conclude(policy: Policy, judged: list[_Judged], seen: Seen) -> Evaluation:
+    facts, scores = seen.facts, seen.scores
     deciding = [one for one in judged if one.live and one.open and not one.allows and one.overridden_by is None]
     outcomes = [outcome for one in deciding if (outcome := _asks(policy, one)) is not None]
     degraded = [one for one in judged if one.live and one.result is Truth.UNKNOWN and _matters(one, judged)]
@@ -138,6 +170,7 @@ def _conclude(policy: Policy, judged: list[_Judged], facts: Facts, scores: Mappi
         violations=_violations(policy, deciding, scores),
         scores={name: score.value for name, score in scores.items()},
         rules=tuple(_result(policy, one, facts) for one in judged),
+        probes=dict(seen.probes),
         priority=max((_priority(policy, one) for one in deciding), default=Severity.LOW),
     )
 

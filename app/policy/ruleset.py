@@ -29,11 +29,12 @@ Tree = Condition | AnyOf | AllOf | Not
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """`binding` are the binding lists that the rule names: while one of them has a match, nothing sets the rule
-    aside."""
+    """`leaves` are its conditions in the order they are written; `binding` are the binding lists that it names: while
+    one of them has a match, nothing sets the rule aside."""
 
     rule: Rule
     tree: Tree
+    leaves: tuple[Condition, ...]
     names: frozenset[str]
     binding: tuple[str, ...] = ()
 

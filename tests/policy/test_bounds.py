@@ -28,8 +28,8 @@ def decided(condition: Condition, at_least: dict[str, int | float]) -> Truth:
     bounded = {name: at_least[name] for name in condition.names if name in at_least}
     known = {name: value for name, value in KNOWN.items() if name in condition.names}
     if not bounded:
-        return condition.run(COMPILER.activation(known))
-    return decide(condition.tree, known, bounded, lambda values: condition.run(COMPILER.activation(values)))
+        return condition.run_cel(COMPILER.activation(known))
+    return decide(condition.tree, known, bounded, lambda values: condition.run_cel(COMPILER.activation(values)))
 
 
 def whole_numbers() -> st.SearchStrategy[str]:
@@ -99,7 +99,7 @@ def truths_above(condition: Condition, at_least: dict[str, int | float]) -> set[
         else:
             axes.append([point for point in DECIMALS if point >= at_least[name]])
     return {
-        condition.run(COMPILER.activation({**KNOWN, **dict(zip(FIXED, values, strict=True))}))
+        condition.run_cel(COMPILER.activation({**KNOWN, **dict(zip(FIXED, values, strict=True))}))
         for values in itertools.product(*axes)
     }
 
@@ -112,7 +112,7 @@ def test_what_is_concluded_holds_for_every_higher_value(text: str, at_least: dic
     bounded = {name: at_least[name] for name in condition.names if name in at_least}
 
     def run(values: object) -> Truth:
-        return condition.run(COMPILER.activation(values))  # type: ignore[arg-type]
+        return condition.run_cel(COMPILER.activation(values))  # type: ignore[arg-type]
 
     result = decide(condition.tree, known, bounded, run) if bounded else run(known)
     if result is not Truth.UNKNOWN:
@@ -169,5 +169,5 @@ def test_too_many_combinations_are_unknown_not_slow() -> None:
     text = " || ".join(f"keywords.{name}.count == 7" for name in names)
     condition = compiler.compile(text)
     bounds = dict.fromkeys(condition.names, 0)
-    result = decide(condition.tree, {}, bounds, lambda values: condition.run(compiler.activation(values)))
+    result = decide(condition.tree, {}, bounds, lambda values: condition.run_cel(compiler.activation(values)))
     assert result is Truth.UNKNOWN

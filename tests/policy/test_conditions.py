@@ -15,7 +15,8 @@ COMPILER = Compiler(VOCABULARY)
 
 def run(text: str, **values: Scalar) -> Truth:
     named = {name.replace("__", "."): value for name, value in values.items()}
-    return COMPILER.compile(text).run(COMPILER.activation({**VOCABULARY.thresholds, **named}))
+    every = {**VOCABULARY.thresholds, **named}
+    return COMPILER.compile(text).run(every, lambda: COMPILER.activation(every))
 
 
 @pytest.mark.parametrize(
