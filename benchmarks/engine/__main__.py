@@ -1,0 +1,132 @@
+"""The engine against other ways to ask the same files the same questions: `portcullis bench engine`.
+
+Needs what `requirements/benchmarks.in` lists. Without `--model` a random-weight pair of `--shape` is written and used.
+"""
+
+import argparse
+import asyncio
+import importlib.util
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from app.engine.base import AnswerWords, ChatForm, ModelFiles
+from app.engine.catalogue import load_catalogue
+from benchmarks.engine import contenders, report
+from benchmarks.engine.contenders import Bench, Contender
+from benchmarks.engine.measure import Case, Times, peak_bytes, rounds
+from benchmarks.engine.questions import FULL, PROBES_ONLY
+from benchmarks.engine.shapes import SHAPES
+
+ROOT = Path(__file__).resolve().parents[2]
+_CATALOGUED = "youtu-vl-4b"
+
+
+def main() -> None:
+    given = _arguments()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    with tempfile.TemporaryDirectory() as folder:
+        model, projector = given.model, given.projector
+        if model is None:
+            from benchmarks.engine.pairs import write_pair  # noqa: PLC0415 - needs the writer of GGUF files
+
+            print(f"writing a pair of the shape '{given.shape}' …", flush=True)
+            model, projector = write_pair(given.shape, Path(folder), given.type)
+        asyncio.run(_run(given, _files(model, projector)))
+
+
+async def _run(given: argparse.Namespace, files: ModelFiles) -> None:
+    bench = Bench(
+        files=files,
+        pictures=given.pictures,
+        side_px=given.side,
+        threads=given.threads or min(8, os.cpu_count() or 1),
+        gpu_layers=given.gpu_layers,
+        context_tokens=4096,
+    )
+    cases = _cases(given, bench)
+    running: dict[str, Contender] = {case.contender.name: case.contender for case in cases}
+    try:
+        for contender in running.values():
+            await contender.start()
+        found = await rounds(cases, given.rounds, given.pictures)
+        memory = {name: peak_bytes(contender.pid) for name, contender in running.items()}
+    finally:
+        for contender in running.values():
+            await contender.close()
+    _write(given, cases, found, memory)
+
+
+def _cases(given: argparse.Namespace, bench: Bench) -> list[Case]:
+    engine = contenders.Engine(bench, "this engine", parallel_pictures=given.parallel_pictures)
+    one_by_one: list[Contender] = [] if given.engine_only else [contenders.Usual(bench)]
+    if not given.engine_only and importlib.util.find_spec("fastapi") and not given.without_server:
+        one_by_one.append(contenders.llama_cpp_server(bench))
+    if given.llama_server is not None:
+        one_by_one += [contenders.llama_server(bench, given.llama_server, together=way) for way in (False, True)]
+    few = given.pictures_a_round
+    cases = [Case(other, 1, "all", FULL, few) for other in one_by_one]
+    cases.append(Case(engine, 1, "all", FULL, few))
+    cases += [Case(engine, many, "all", FULL, max(few, many)) for many in given.concurrency if many > 1]
+    cases += [Case(other, 1, "probes", PROBES_ONLY, few) for other in one_by_one[:1]]
+    cases.append(Case(engine, 1, "probes", PROBES_ONLY, few))
+    return cases
+
+
+def _write(given: argparse.Namespace, cases: list[Case], found: list[Times], memory: dict[str, int]) -> None:
+    settings = {
+        "files": given.model.name if given.model else f"random weights, shape '{given.shape}', {given.type}",
+        "pictures": f"{given.side}x{given.side} px, {given.rounds} rounds",
+        "asked": "all: 6 probes + text + description (48 tokens each); probes: the 6 probes",
+        "GPU layers": given.gpu_layers,
+    }
+    text = f"{report.facts(settings)}\n\n{report.table(cases, found, memory)}\n"
+    print(f"\n{text}")
+    if given.out is not None:
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / "engine.md").write_text(text, encoding="utf-8")
+        report.plot(cases, found, given.out / "engine.png")
+
+
+def _files(model: Path, projector: Path) -> ModelFiles:
+    entry = load_catalogue(ROOT / "models" / "catalogue.yaml").entry(_CATALOGUED)
+    return ModelFiles(
+        name="bench",
+        model=model.resolve(),
+        projector=projector.resolve(),
+        chat_form=ChatForm(**entry.chat_form.model_dump()),
+        words=AnswerWords(yes=entry.words.yes, no=entry.words.no),
+        picture_tokens=entry.picture_tokens,
+        demonstration=False,
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="portcullis bench engine", description=__doc__)
+    parser.add_argument("--shape", choices=SHAPES, default="quarter", help="of the random-weight pair")
+    parser.add_argument("--type", choices=["f16", "q8_0"], default="f16", help="of its weights")
+    parser.add_argument("--model", type=Path, help="a GGUF file instead; --projector belongs to it")
+    parser.add_argument("--projector", type=Path)
+    parser.add_argument("--side", type=int, default=448, help="pixels")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pictures", type=int, default=32, help="how many different ones there are")
+    parser.add_argument("--pictures-a-round", type=int, default=2)
+    parser.add_argument("--concurrency", type=int, nargs="*", default=[4, 16], help="uploads at once")
+    parser.add_argument("--parallel-pictures", type=int, default=4, help="the engine's own bound")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--gpu-layers", type=int, default=0, help="-1 puts all on the GPU")
+    parser.add_argument("--llama-server", type=Path, help="the path of llama.cpp's server, to measure it too")
+    parser.add_argument("--without-server", action="store_true", help="leave llama-cpp-python's server out")
+    parser.add_argument("--engine-only", action="store_true")
+    parser.add_argument("--out", type=Path, help="a folder for the table and the plot")
+    given = parser.parse_args()
+    if (given.model is None) != (given.projector is None):
+        parser.error("--model and --projector belong together")
+    return given
+
+
+if __name__ == "__main__":
+    main()

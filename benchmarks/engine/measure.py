@@ -1,0 +1,90 @@
+"""Interleaved measuring: in every round each contender has its turn, so that a busy machine is busy for all."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.engine.contenders import Asked, Contender
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the table: a contender with so many uploads at once."""
+
+    contender: Contender
+    concurrency: int
+    asked: str
+    questions: tuple[Asked, ...]
+    pictures: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.contender.name}, {self.concurrency} at once" if self.concurrency > 1 else self.contender.name
+
+
+@dataclass(slots=True)
+class Times:
+    """Seconds of each picture, and of each round with its number of pictures and tokens."""
+
+    latencies_s: list[float] = field(default_factory=list)
+    rounds_s: list[float] = field(default_factory=list)
+    pictures: int = 0
+    tokens: int = 0
+
+    @property
+    def p50_s(self) -> float:
+        return statistics.median(self.latencies_s)
+
+    @property
+    def p95_s(self) -> float:
+        ordered = sorted(self.latencies_s)
+        return ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+
+    @property
+    def pictures_per_s(self) -> float:
+        return self.pictures / sum(self.rounds_s)
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens / sum(self.rounds_s)
+
+
+async def measure(case: Case, times: Times, offset: int, available: int) -> None:
+    """One round. `offset` moves through the pictures, so that no round repeats the last one's."""
+    at_once = asyncio.Semaphore(case.concurrency)
+
+    async def one(number: int) -> None:
+        async with at_once:
+            began = time.perf_counter()
+            tokens = await case.contender.ask((offset + number) % available, case.questions)
+            times.tokens += tokens
+            times.latencies_s.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one(number) for number in range(case.pictures)))
+    times.rounds_s.append(time.perf_counter() - began)
+    times.pictures += case.pictures
+
+
+async def rounds(cases: Sequence[Case], count: int, available: int) -> list[Times]:
+    """A first round that is not counted warms every contender up."""
+    found = [Times() for _ in cases]
+    for case in cases:
+        await case.contender.ask(0, case.questions)
+    for number in range(count):
+        for case, times in zip(cases, found, strict=True):
+            await measure(case, times, number * case.pictures, available)
+            print(f"  round {number + 1}  {case.asked:12} {case.name:34} {times.rounds_s[-1]:7.2f} s", flush=True)
+    return found
+
+
+def peak_bytes(pid: int) -> int:
+    """The most RAM the process ever held (Linux; 0 elsewhere)."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
