@@ -12,6 +12,7 @@ from watchfiles import awatch
 
 from app.policy.lists import MAX_LIST_BYTES
 from app.policy.load import load_ruleset
+from app.policy.regular import read_regular
 from app.policy.ruleset import Ruleset
 
 log = structlog.get_logger(__name__)
@@ -27,12 +28,13 @@ class PolicyFiles:
         return load_ruleset(self.policy_path, self.rules_dir)
 
     def fingerprint(self) -> str:
-        """Changes whenever what `load` would read does."""
+        """Changes whenever what `load` would read, or say of it, does."""
+        total = hashlib.sha256()
         try:
             lists = sorted(path for path in self.rules_dir.iterdir() if path.suffix.lower() == ".txt")
-        except OSError:
+        except OSError as fault:
             lists = []
-        total = hashlib.sha256()
+            total.update(f"no lists: {fault.errno}\0".encode())
         for path in (self.policy_path, *lists):
             total.update(f"{path.name}\0{_content_digest(path)}\0".encode("utf-8", "surrogateescape"))
         return total.hexdigest()
@@ -60,11 +62,8 @@ class PolicyFiles:
 
 
 def _content_digest(path: Path) -> str:
-    """Of a file's beginning, as far as it would be read. A pipe would be waited on for ever."""
+    """Of a file's beginning, as far as it would be read."""
     try:
-        if not path.is_file():
-            return "not a file"
-        with path.open("rb") as file:
-            return hashlib.sha256(file.read(MAX_LIST_BYTES + 1)).hexdigest()
+        return hashlib.sha256(read_regular(path, MAX_LIST_BYTES + 1)).hexdigest()
     except OSError as fault:
-        return f"unreadable: {fault.errno}"
+        return f"unreadable: {fault}"

@@ -22,6 +22,7 @@ from app.policy.list_header import EXAMPLE, read_header
 from app.policy.list_lines import MAX_PATTERNS, Entry, read_line
 from app.policy.list_terms import Complaint, same_term
 from app.policy.list_text import SHOWN_CHARACTERS, Line, Problems, decode
+from app.policy.regular import read_regular
 from app.policy.schema import id_problem
 
 MAX_LIST_BYTES = 16 * 1024 * 1024
@@ -77,20 +78,12 @@ def load_lists(rules_dir: Path) -> tuple[tuple[KeywordList, ...], tuple[PolicyPr
     for path in paths:
         file = f"{rules_dir.name}/{path.name}".encode("utf-8", "replace").decode()
         try:
-            lists.append(parse_list(path.name.removesuffix(".txt"), _read(path), file=file))
+            lists.append(parse_list(path.name.removesuffix(".txt"), read_regular(path, MAX_LIST_BYTES + 1), file=file))
         except PolicyInvalid as invalid:
             problems += invalid.problems
         except OSError as error:
             problems.append(_unreadable(file, error))
     return tuple(lists), tuple(problems)
-
-
-def _read(path: Path) -> bytes:
-    """At most one byte more than a list may have. Raises OSError; a pipe or a device would be waited on for ever."""
-    if path.exists() and not path.is_file():
-        raise OSError("it is not a regular file")
-    with path.open("rb") as stream:
-        return stream.read(MAX_LIST_BYTES + 1)
 
 
 def _unreadable(file: str, error: OSError, *, hint: str | None = None) -> PolicyProblem:

@@ -76,6 +76,8 @@ class LiveRuleset:
         self._head: Activation | None = None
         self._unusable_seq: int | None = None
         self._files_fault: tuple[tuple[PolicyProblem, ...], datetime | None] = ((), None)
+        #: The files' content is good, and only the store has still to take it.
+        self._unrecorded = False
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
@@ -108,6 +110,7 @@ class LiveRuleset:
         """Puts the files' content in force if it is new and good; whether it did. Otherwise the last good ruleset
         goes on and `status` says why."""
         async with self._lock:
+            self._unrecorded = False
             fingerprint = await asyncio.to_thread(self._files.fingerprint)
             if fingerprint == self._settled:
                 return False
@@ -163,6 +166,9 @@ class LiveRuleset:
                     await self.reload()
                 except Exception:  # the watch outlives anything that one edit can do to it
                     log.exception("policy could not be reloaded", action="policy_reload_failed")
+                if self._unrecorded:
+                    # What is logged about it may be a change in a watched directory, and so the next tick.
+                    await asyncio.sleep(self._poll_interval_s)
 
     async def _watch_store(self) -> None:
         failing = False
@@ -193,6 +199,7 @@ class LiveRuleset:
             message = f"the new ruleset is sound, but could not be recorded: {detail}"
             problem = PolicyProblem(self._files.policy_path.name, 1, 1, message)
             self._reject("not_recorded", (problem,), fault)
+            self._unrecorded = True
             return False
         self._settled = fingerprint
         self._files_fault = (), None

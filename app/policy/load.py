@@ -12,6 +12,7 @@ from app.policy.check import check, unused
 from app.policy.compile import RuleCompiler, needs_of, read_sources, used_names
 from app.policy.draft import read_draft
 from app.policy.lists import load_lists
+from app.policy.regular import read_regular
 from app.policy.ruleset import Ruleset
 from app.policy.yaml_text import MAX_BYTES, read_yaml
 
@@ -20,8 +21,7 @@ def load_ruleset(policy_path: Path, rules_dir: Path) -> Ruleset:
     """The ruleset of a policy file and a directory of lists. Raises PolicyInvalid with all problems of both."""
     lists, list_problems = load_lists(rules_dir)
     try:
-        with policy_path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_regular(policy_path, MAX_BYTES + 1)
     except OSError as error:
         problem = PolicyProblem(policy_path.name, 1, 1, f"cannot be read: {error.strerror or error}")
         raise PolicyInvalid((problem, *list_problems)) from error

@@ -19,6 +19,9 @@ MAX_DEPTH = 32
 #: Longer ones become floats: Python refuses to convert thousands of digits, and no field takes such a number.
 _MAX_INT_DIGITS = 18
 
+#: What neither UTF-8 nor every database can hold; only escapes in double quotes make it.
+_UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
+
 _CORE_TAGS = {
     "tag:yaml.org,2002:bool": (re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF"),
     "tag:yaml.org,2002:null": (re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
@@ -78,6 +81,7 @@ class _Builder:
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        self._refuse_unstorable(node)
         return _scalar(node)
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
@@ -87,6 +91,7 @@ class _Builder:
             if not isinstance(key_node, ScalarNode):
                 self.refused.append((start, "a key must be a word"))
                 continue
+            self._refuse_unstorable(key_node)
             key = str(key_node.value)
             if key in built:
                 self.refused.append((start, f"`{key}` is given twice"))
@@ -94,6 +99,15 @@ class _Builder:
             self.keys[(*path, key)] = _span(key_node)
             built[key] = self.build(value_node, (*path, key))
         return built
+
+    def _refuse_unstorable(self, node: Node) -> None:
+        """Escapes such as `\\ud800` make what no file can hold, and decisions that quoted it could not be kept. It is
+        replaced, for the problems that quote it."""
+        text, found = _UNSTORABLE.subn("\ufffd", str(node.value))
+        if found:
+            message = "an escape makes a NUL or half a surrogate pair: write the character itself"
+            self.refused.append((node.start_mark.index, message))
+            node.value = text
 
 
 def _span(node: Node) -> Span:

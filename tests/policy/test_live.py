@@ -1,4 +1,5 @@
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -134,6 +135,55 @@ async def test_a_policy_that_is_gone_is_a_bad_edit(files: tuple[Path, Path]) -> 
     assert not await ruleset.reload()
     assert "cannot be read" in ruleset.status.problems[0].message
     assert ruleset.current.policy.thresholds["high"] == 0.5
+
+
+async def test_a_pipe_in_the_place_of_the_policy_is_a_bad_edit_that_holds_nothing_up(files: tuple[Path, Path]) -> None:
+    ruleset = live(files, Store())
+    await ruleset.start()
+    files[0].unlink()
+    os.mkfifo(files[0])
+    async with asyncio.timeout(10):
+        assert not await ruleset.reload()
+    assert ruleset.status.problems[0].message == "cannot be read: it is not a regular file"
+    files[0].unlink()
+    files[0].write_text(policy(0.6))
+    assert await ruleset.reload()
+
+
+async def test_an_emptied_directory_is_told_from_one_that_is_gone(files: tuple[Path, Path]) -> None:
+    ruleset = live(files, Store())
+    await ruleset.start()
+    shutil.rmtree(files[1])
+    assert not await ruleset.reload()
+    assert any("No such file" in problem.message for problem in ruleset.status.problems)
+    files[1].mkdir()
+    assert not await ruleset.reload()
+    assert ruleset.status.problems
+    assert not any("No such file" in problem.message for problem in ruleset.status.problems)
+
+
+async def test_what_is_logged_beside_the_policy_does_not_drive_the_watch(files: tuple[Path, Path]) -> None:
+    """A log in the watched directory changes it whenever something is logged about what the store refused."""
+    refused = 0
+
+    class Full(Store):
+        async def activate(
+            self, ruleset: RulesetText, change: Change, *, after_seq: int | None, events: Sequence[AuditEvent]
+        ) -> Activation | None:
+            nonlocal refused
+            if self.sources:
+                refused += 1
+                raise StoreUnavailable("the disk is full")
+            return await super().activate(ruleset, change, after_seq=after_seq, events=events)
+
+    ruleset = live(files, Full())
+    async with watching(ruleset):
+        files[0].write_text(policy(0.6))
+        await until(lambda: refused > 0)
+        for _ in range(5):
+            (files[0].parent / "log.txt").touch()
+            await asyncio.sleep(0.2)
+    assert refused == 1
 
 
 async def test_a_saved_list_activates_and_a_lost_one_does_not(files: tuple[Path, Path]) -> None:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import yaml
 from hypothesis import given
@@ -61,6 +63,19 @@ def test_what_is_refused_outright(data: bytes, said: str) -> None:
     assert value is None
     assert len(problems) == 1
     assert said in problems[0].message
+
+
+@pytest.mark.parametrize("escape", [r"\ud800", r"\uDFFF", r"\0", r"\x00", r"\U0000D800"])
+def test_text_that_could_not_be_stored_is_refused_where_it_stands(escape: str) -> None:
+    value, _, problems = read_yaml(f'a: fine\nb: "x {escape}"\n"k{escape}": 1\n'.encode(), "p.yaml")
+    assert [(problem.line, problem.column) for problem in problems] == [(2, 4), (3, 1)]
+    assert all("surrogate" in problem.message for problem in problems)
+    json.dumps(value, ensure_ascii=False).encode()  # what quotes it can be told
+
+
+def test_escapes_of_whole_characters_are_read() -> None:
+    value, _, problems = read_yaml(rb'a: "\u00e9 \U0001F600 \n"', "p.yaml")
+    assert (value, problems) == ({"a": "\u00e9 \U0001f600 \n"}, [])
 
 
 def test_a_bomb_of_aliases_is_never_unfolded() -> None:
