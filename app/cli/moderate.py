@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from app.cli.settings import load_settings
@@ -142,7 +142,8 @@ def _json_line(judged: Judged) -> str:
 
 def _report(judged: list[Judged]) -> None:
     console = Console()
-    table = Table("File", "Outcome", "Why", "Seconds")
+    # A path that does not fit goes on in the next line: cut off, it could not be opened.
+    table = Table(Column("File", overflow="fold"), "Outcome", "Why", Column("Seconds", justify="right"))
     for item in judged:
         table.add_row(Text(str(item.path)), _outcome_cell(item), Text(_why(item)), _seconds(item))
     console.print(table)
@@ -166,9 +167,9 @@ def _outcome_cell(item: Judged) -> Text:
 def _why(item: Judged) -> str:
     if item.decision is None:
         return item.error.detail if item.error is not None else ""
-    matched = [f"{match.list}: {match.term}" for match in item.decision.findings.keywords.matches]
     reasons = [violation.reason for violation in item.decision.violations]
-    return "; ".join([*reasons, *dict.fromkeys(matched), *item.decision.degraded_by])
+    matched = dict.fromkeys(f"{match.list}: {match.term}" for match in item.decision.findings.keywords.matches)
+    return " ".join([*reasons, "; ".join([*matched, *item.decision.degraded_by])]).strip()
 
 
 def _seconds(item: Judged) -> str:
