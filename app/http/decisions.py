@@ -14,7 +14,7 @@ from app.http.problems import problems
 from app.http.services import GivenDecisions, GivenEvidence, GivenOutbox, GivenPrincipal
 
 #: Types that browsers show as pictures and nothing else. Everything else is only offered for download.
-_SHOWN_TYPES = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "image/bmp"})
+_SHOWN_TYPES = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif", "image/avif"})
 
 #: An upload is somebody else's file on our origin: it may run nothing, load nothing and be framed by nobody.
 _PICTURE_HEADERS = {

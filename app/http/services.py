@@ -16,7 +16,7 @@ from app.moderation.ports import AuditOutbox, DecisionStore, EvidenceStore
 from app.policy.live import LiveRuleset
 from app.review.desk import ReviewDesk
 
-#: Component (`engine`, `store`, `policy`) -> why it is not ready, or None when it is.
+#: Component (`engine`, `media_workers`, `store`) -> why it is not ready, or None when it is.
 Readiness: TypeAlias = Callable[[], Awaitable[Mapping[str, str | None]]]
 #: A policy's YAML text, checked with the lists of the moment -> everything wrong with it.
 PolicyCheck: TypeAlias = Callable[[str], Awaitable[tuple[PolicyProblem, ...]]]

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Protocol
 
 from app.domain import AuditEvent
-from app.moderation.ports import RetentionStore
 
 
 class Ticks(Protocol):
@@ -14,8 +13,12 @@ class Ticks(Protocol):
         ...
 
 
-class EvidenceRecords(RetentionStore, Protocol):
+class EvidenceRecords(Protocol):
     """What the database knows of the pictures."""
+
+    async def expired_evidence(self, *, passed_before: datetime, limit: int) -> list[str]:
+        """SHA-256 of pictures whose every decision passed before then, with no case of theirs undecided."""
+        ...
 
     async def evidence_deleted(self, pictures: Sequence[str], *, at: datetime, events: Sequence[AuditEvent]) -> None:
         """Note that these pictures' bytes are gone, with the events, in one transaction."""

@@ -1,7 +1,6 @@
 """What the pipeline needs of the rooms it may not import. Engines and stores satisfy these by shape."""
 
 from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime
 from typing import Protocol
 
 from app.domain import Answer, AuditEvent, Decision, DecisionRecord, EngineInfo, EngineJob, Image, Outcome, ReviewCase
@@ -67,16 +66,8 @@ class EvidenceStore(Protocol):
         """The grey, blurred JPEG. Raises NotFound."""
         ...
 
-    async def delete(self, sha256: str) -> None: ...
-
 
 class AuditOutbox(Protocol):
     async def append(self, events: Sequence[AuditEvent]) -> None:
         """For what happens outside a decision: a policy activation, a picture that was viewed."""
-        ...
-
-
-class RetentionStore(Protocol):
-    async def expired_evidence(self, *, passed_before: datetime, limit: int) -> list[str]:
-        """SHA-256 of pictures whose every decision passed before then, with no case of theirs undecided."""
         ...

@@ -12,12 +12,8 @@ From the moment somebody else has it, the late reviewer gets LeaseLost.
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain import CaseState, Outcome, ReviewCase, Severity, Verdict, new_id
+from app.domain import CaseState, Outcome, ReviewCase, Verdict
 from app.errors import CaseConflict, CaseNotClaimable, LeaseLost, MalformedRequest
-
-
-def open_case(decision_id: str, priority: Severity, *, at: datetime) -> ReviewCase:
-    return ReviewCase(id=new_id("case"), decision_id=decision_id, priority=priority, opened_at=at)
 
 
 def claim(case: ReviewCase, reviewer: str, *, at: datetime, lease_s: float) -> ReviewCase:

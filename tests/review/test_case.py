@@ -6,7 +6,7 @@ import pytest
 
 from app.domain import CaseState, Outcome, ReviewCase, Severity
 from app.errors import CaseConflict, CaseNotClaimable, LeaseLost, MalformedRequest
-from app.review.case import claim, decide, expire, open_case, release, renew
+from app.review.case import claim, decide, expire, release, renew
 
 _NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _LEASE_S = 900.0
@@ -14,7 +14,7 @@ _OVER = _NOON + timedelta(seconds=_LEASE_S)
 
 
 def _open() -> ReviewCase:
-    return open_case("dec_1", Severity.HIGH, at=_NOON)
+    return ReviewCase(id="case_1", decision_id="dec_1", priority=Severity.HIGH, opened_at=_NOON)
 
 
 def _claimed(by: str = "ada") -> ReviewCase:

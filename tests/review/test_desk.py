@@ -8,9 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from app.domain import CaseState, Outcome, ReviewCase, Severity, Verdict
+from app.domain import CaseState, Outcome, ReviewCase, Severity, Verdict, new_id
 from app.errors import CaseConflict, CaseError, CaseNotClaimable, LeaseLost, NotFound
-from app.review.case import open_case
 from app.review.desk import ReviewDesk
 from app.review.memory import InMemoryCaseStore
 
@@ -41,7 +40,11 @@ class _Setting:
 
 
 def _case(priority: Severity = Severity.MEDIUM, opened_minutes_ago: int = 0) -> ReviewCase:
-    return open_case("dec_1", priority, at=_NOON - timedelta(minutes=opened_minutes_ago))
+    return _new_case(priority, _NOON - timedelta(minutes=opened_minutes_ago))
+
+
+def _new_case(priority: Severity, at: datetime) -> ReviewCase:
+    return ReviewCase(id=new_id("case"), decision_id="dec_1", priority=priority, opened_at=at)
 
 
 async def test_the_gravest_and_then_oldest_case_is_taken_first() -> None:
@@ -181,7 +184,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(target=cases, priority=st.sampled_from(Severity))
     def open(self, priority: Severity) -> str:
-        case = open_case("dec_1", priority, at=self.setting.clock.now)
+        case = _new_case(priority, self.setting.clock.now)
         self.setting.store.add(case)
         self.believers[case.id] = {}
         return case.id
