@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from app.domain import CaseState, Outcome
+from app.domain import ActivationSource, CaseState, Change, Outcome, RulesetText
 from app.errors import ConfigurationError, StoreUnavailable
-from app.review.case import open_case
 from app.store import (
     Database,
     SqlAuditLog,
@@ -94,7 +93,7 @@ async def test_a_cancelled_write_leaves_the_database_usable(database: Database) 
 
 
 async def test_a_row_that_contradicts_another_is_refused(database: Database) -> None:
-    case = open_case("dec_that_is_not_there", samples.case_of(samples.decision()).priority, at=_NOW)
+    case = samples.case_of(samples.decision(), at=_NOW).model_copy(update={"decision_id": "dec_that_is_not_there"})
     orphan = samples.record(outcome=Outcome.REVIEW)
 
     with pytest.raises(StoreUnavailable):
@@ -124,15 +123,22 @@ _OPERATIONS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "entries": lambda database: SqlAuditLog(database).entries(limit=1),
     "head": lambda database: SqlAuditLog(database).head(),
     "verify": lambda database: SqlAuditLog(database).verify(),
-    "ruleset": lambda database: SqlRulesets(database).record("d", "p", "y", [], source="start", at=_NOW),
-    "active": lambda database: SqlRulesets(database).active(),
+    "activate": lambda database: SqlRulesets(database).activate(
+        RulesetText("d", "p", "y", ()),
+        Change(ActivationSource.START, "system", _NOW),
+        after_seq=None,
+        events=[],
+    ),
+    "active": lambda database: SqlRulesets(database).head(),
+    "versions": lambda database: SqlRulesets(database).versions(limit=1),
+    "knows": lambda database: SqlRulesets(database).knows("d"),
     "find_ruleset": lambda database: SqlRulesets(database).find("d"),
     "expired": lambda database: SqlRetention(database).expired_evidence(passed_before=_NOW, limit=1),
     "deleted": lambda database: SqlRetention(database).evidence_deleted(["a"], at=_NOW, events=[]),
     "unknown": lambda database: SqlRetention(database).unknown_evidence(["a"]),
     "tick": lambda database: SqlTicks(database).take("job", 1),
 }
-_WRITES = {"record", "save", "append", "seal", "ruleset", "deleted", "tick"}
+_WRITES = {"record", "save", "append", "seal", "activate", "deleted", "tick"}
 
 
 @pytest.mark.parametrize("operation", _OPERATIONS)
