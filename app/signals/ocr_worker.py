@@ -20,7 +20,8 @@ from PIL import Image as Pil
 
 from app.domain import Picture, Status
 from app.domain.findings import Box
-from app.signals.ocr_layout import Quad, reading_order, tile_spans
+from app.signals.ocr_faint import FLAT_SPAN, make_plain
+from app.signals.ocr_layout import Quad, reading_order, same_place, tile_spans
 from app.signals.ocr_seams import join_seams
 
 Pixels = npt.NDArray[np.uint8]
@@ -37,9 +38,6 @@ _MIN_SIDE_PX = 64
 
 #: Pictures whose levels span less than this (of 255) are stretched: text at a contrast of 8 is not found otherwise.
 _LOW_CONTRAST_SPAN = 64
-
-#: Levels that differ by less than this are one colour: nothing to read.
-_FLAT_SPAN = 3
 
 #: Pictures whose longer side is below this are enlarged, at most so many times. Without, a third of the lines of a
 #: scanned page of 384×191 px is lost; detection costs about a CPU-second a megapixel, so not more than this.
@@ -96,6 +94,9 @@ def read_frame(picture: Picture, stop_at: float) -> FrameReading:
     try:
         pixels, zoom = _prepared(picture)
         _read(pixels, zoom, stop_at, lines)
+        faint = make_plain(pixels)
+        if faint is not None:
+            _read(faint.pixels, zoom, stop_at, lines, corner=(faint.left, faint.top), known=tuple(lines), peek=True)
     except _OutOfTimeError:
         return FrameReading(Status.TIMEOUT, "out of time", _ordered(lines))
     except MemoryError:
@@ -105,19 +106,39 @@ def read_frame(picture: Picture, stop_at: float) -> FrameReading:
     return FrameReading(Status.OK, None, _ordered(lines))
 
 
-def _read(pixels: Pixels, zoom: float, stop_at: float, lines: list[RawLine]) -> None:
-    """Fills `lines` from the top down. Raises _OutOfTimeError."""
+def _read(
+    pixels: Pixels,
+    zoom: float,
+    stop_at: float,
+    lines: list[RawLine],
+    *,
+    corner: tuple[int, int] = (0, 0),
+    known: tuple[RawLine, ...] = (),
+    peek: bool = False,
+) -> None:
+    """Fills `lines` from the top down. Of two readings of one place, this one and one of the `known` lines, the longer
+    stays. `corner` is where `pixels` begin in the prepared picture. Raises _OutOfTimeError."""
+    offset = np.array(corner, dtype=np.float32)
     tall = pixels.shape[0] >= pixels.shape[1]
-    for quads in join_seams(_detect_tiles(pixels, stop_at, tall=tall), tall=tall):
+    for quads in join_seams(_detect_tiles(pixels, stop_at, tall=tall, peek=peek), tall=tall):
         for quad, text, confidence in _read_lines(pixels, quads, stop_at):
             if not math.isfinite(confidence):
                 raise ArithmeticError("a confidence is not finite")
             if text.strip() and confidence >= _MIN_CONFIDENCE:
-                lines.append(RawLine(text, confidence, _as_box(quad / zoom)))
+                _add(RawLine(text, confidence, _as_box((quad + offset) / zoom)), lines, known)
 
 
-def _detect_tiles(pixels: Pixels, stop_at: float, *, tall: bool) -> Iterator[tuple[float, list[Quad]]]:
-    """For each tile where the next one begins, and its text boxes in the whole picture's pixels."""
+def _add(line: RawLine, lines: list[RawLine], known: tuple[RawLine, ...]) -> None:
+    here = [one for one in known if same_place(line.box, one.box)]
+    if here and sum(len(one.text) for one in here) >= len(line.text):
+        return
+    lines[:] = [one for one in lines if not (one in here and one.text in line.text)]
+    lines.append(line)
+
+
+def _detect_tiles(pixels: Pixels, stop_at: float, *, tall: bool, peek: bool) -> Iterator[tuple[float, list[Quad]]]:
+    """For each tile where the next one begins, and its text boxes in the whole picture's pixels. With `peek`, tiles
+    that show no text at half their size are left out."""
     length = max(pixels.shape[:2])
     spans = tile_spans(length, tile=_TILE_PX, overlap=_TILE_OVERLAP_PX, stretch=_TILE_STRETCH)
     next_starts = [*(start for start, _ in spans[1:]), length]
@@ -125,7 +146,8 @@ def _detect_tiles(pixels: Pixels, stop_at: float, *, tall: bool) -> Iterator[tup
         _check_time(stop_at)
         tile = pixels[start:end] if tall else pixels[:, start:end]
         offset = np.array([0, start] if tall else [start, 0], dtype=np.float32)
-        yield next_start, [quad + offset for quad in _detect(np.ascontiguousarray(tile))]
+        quads = [] if peek and not _any_text(tile) else _detect(np.ascontiguousarray(tile))
+        yield next_start, [quad + offset for quad in quads]
 
 
 def _read_lines(pixels: Pixels, quads: list[Quad], stop_at: float) -> Iterator[tuple[Quad, str, float]]:
@@ -148,7 +170,7 @@ def _check_time(stop_at: float) -> None:
 def _detect(pixels: Pixels) -> list[Quad]:
     from rapidocr.main import RapidOCRError  # noqa: PLC0415 -- only workers load the networks' library
 
-    if int(pixels.max()) - int(pixels.min()) < _FLAT_SPAN:
+    if int(pixels.max()) - int(pixels.min()) < FLAT_SPAN:
         return []
     height, width = pixels.shape[:2]
     padded = np.pad(
@@ -164,6 +186,13 @@ def _detect(pixels: Pixels) -> list[Quad]:
     return [np.clip(quad - padding, 0, corner).astype(np.float32) for quad in found.boxes]
 
 
+def _any_text(pixels: Pixels) -> bool:
+    """Whether a look at half the size, which costs a quarter, finds text. Enough on even ground, where writing of 9 px
+    is found so; on photographs it is not."""
+    half = (max(1, pixels.shape[1] // 2), max(1, pixels.shape[0] // 2))
+    return bool(_detect(np.asarray(cv2.resize(pixels, half, interpolation=cv2.INTER_AREA), dtype=np.uint8)))
+
+
 def _recognise(crops: list[Pixels]) -> list[tuple[str, float]]:
     upright, _ = _rapidocr().cls_and_rotate(crops)
     found = _rapidocr().recognize_txt(upright)
@@ -175,7 +204,7 @@ def _prepared(picture: Picture) -> tuple[Pixels, float]:
     and by how much."""
     rgb = np.frombuffer(picture.rgb, dtype=np.uint8).reshape(picture.height, picture.width, 3)
     lowest, highest = int(rgb.min()), int(rgb.max())
-    if _FLAT_SPAN <= highest - lowest < _LOW_CONTRAST_SPAN:
+    if FLAT_SPAN <= highest - lowest < _LOW_CONTRAST_SPAN:
         levels = np.clip((np.arange(256) - lowest) * 255.0 / (highest - lowest), 0, 255).astype(np.uint8)
         rgb = levels[rgb]
     image = Pil.fromarray(np.ascontiguousarray(rgb[..., ::-1]))

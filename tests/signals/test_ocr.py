@@ -117,6 +117,16 @@ class TestReading:
         finding = await reader.read([as_frame(image)], timeout_s=PATIENCE_S)
         assert squeezed(finding) == ["nearlyinvisible"]
 
+    async def test_a_black_word_does_not_hide_a_faint_one(self, reader: TextReader) -> None:
+        image = render((600, 300), (20, 20, "heading"))
+        ImageDraw.Draw(image).text((220, 200), "nearly invisible", fill=247, font=ImageFont.load_default(28))
+        finding = await reader.read([as_frame(image, scale=2)], timeout_s=PATIENCE_S)
+        assert squeezed(finding) == ["heading", "nearlyinvisible"]
+        assert finding.lines[1].box is not None
+        left, top = finding.lines[1].box[0]
+        assert 420 < left < 460
+        assert 390 < top < 430
+
     async def test_specks_do_not_hide_words(self, reader: TextReader) -> None:
         """RapidOCR by itself gives up after its first thousand candidates, and starts at the bottom."""
         specks = [(x, y, "o") for y in range(80, 1280, 24) for x in range(4, 1280, 30)]
