@@ -1,5 +1,6 @@
 """Frozen values and the vocabulary that every room shares. Nothing here does I/O or imports another room."""
 
+from app.domain.archive import StoredDecision
 from app.domain.audit import AuditEvent
 from app.domain.decision import (
     Decision,
@@ -89,6 +90,7 @@ __all__ = [
     "SceneFinding",
     "Severity",
     "Status",
+    "StoredDecision",
     "TermKind",
     "TermOptions",
     "TextFinding",

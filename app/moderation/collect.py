@@ -17,10 +17,8 @@ from app.domain import (
     KeywordFinding,
     Needs,
     Question,
-    SceneFinding,
     Status,
     TextFinding,
-    TextLine,
     TextSource,
     UploadContext,
     new_id,
@@ -28,6 +26,7 @@ from app.domain import (
 from app.metrics import FINDINGS
 from app.moderation.ports import Engine
 from app.moderation.timing import Stopwatch
+from app.policy.texts import texts_to_match
 from app.signals.base import CodeReader, KeywordMatcher, ModelTextSignal, ProbeSignal, SceneSignal, TextReader
 
 log = structlog.get_logger(__name__)
@@ -67,7 +66,9 @@ class Collector:
         scene = self._signals.scene.read(needs, image.frames, answers)
         model_text = self._signals.model_text.read(needs, image.frames, answers)
         with watch.stage("keywords"):
-            texts = _texts(needs, ocr=ocr, model_text=model_text, codes=codes, scene=scene, caption=context.caption)
+            texts = texts_to_match(
+                needs, ocr=ocr, model_text=model_text, codes=codes, scene=scene, caption=context.caption
+            )
             keywords = self._match(needs, texts)
         findings = Findings(
             image=image.facts,
@@ -139,33 +140,6 @@ class Collector:
         except Exception:  # every source counts as unread: no count over them may say "none"
             log.exception("keyword matcher broke its contract", action="signal_failed", signal="keywords")
             return KeywordFinding(sources=dict.fromkeys(texts, Status.FAILED))
-
-
-def _texts(
-    needs: Needs,
-    *,
-    ocr: TextFinding,
-    model_text: TextFinding,
-    codes: CodesFinding,
-    scene: SceneFinding,
-    caption: str | None,
-) -> dict[TextSource, TextFinding]:
-    """The sources that should have been read. One that the policy switched off is absent, not unknown."""
-    texts: dict[TextSource, TextFinding] = {}
-    if needs.read_text:
-        texts[TextSource.OCR] = ocr
-    if needs.model_text:
-        texts[TextSource.MODEL_TEXT] = model_text
-    if needs.read_codes:
-        texts[TextSource.QR] = codes.as_text
-    texts[TextSource.CAPTION] = TextFinding(status=Status.OK, lines=_lines(caption))
-    if needs.describe:
-        texts[TextSource.SCENE] = TextFinding(status=scene.status, reason=scene.reason, lines=_lines(scene.description))
-    return texts
-
-
-def _lines(text: str | None) -> tuple[TextLine, ...]:
-    return tuple(TextLine(text=line) for line in (text or "").splitlines())
 
 
 def _count(findings: Findings) -> None:

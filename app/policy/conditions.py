@@ -74,6 +74,10 @@ class Compiler:
         self._vocabulary = vocabulary
         self._env = cel.NewEnv(variables={name: _TYPES[kind] for name, kind in vocabulary.kinds.items()})
 
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        return self._vocabulary.kinds
+
     def activation(self, values: Mapping[str, Scalar]) -> Any:
         """Values for `Condition.run`, of the types the vocabulary declares. A name that is left out is missing."""
         return self._env.Activation(values)

@@ -1,6 +1,7 @@
 """What the policy room needs of rooms it may not import. The store and the matcher satisfy these by shape."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from app.domain import (
@@ -10,6 +11,7 @@ from app.domain import (
     KeywordFinding,
     KeywordList,
     RulesetText,
+    StoredDecision,
     TextFinding,
     TextSource,
 )
@@ -49,3 +51,13 @@ class Matcher(Protocol):
     """Matches lists over texts, as it is done for an upload."""
 
     def match(self, lists: Sequence[KeywordList], texts: Mapping[TextSource, TextFinding]) -> KeywordFinding: ...
+
+
+class Archive(Protocol):
+    """The decisions of the past, with everything that was found. Methods raise StoreUnavailable."""
+
+    async def count(self, *, since: datetime) -> int: ...
+
+    def pages(self, *, since: datetime, rows: int, models: bool) -> AsyncGenerator[list[StoredDecision]]:
+        """All decisions from then on, the oldest first, that many at a time. With `models`, those that answered."""
+        ...

@@ -1,5 +1,6 @@
 """The database and the evidence: the only room that speaks SQL."""
 
+from app.store.archive import SqlArchive
 from app.store.audit import SqlAuditLog
 from app.store.cases import SqlCaseStore
 from app.store.decisions import SqlDecisionStore
@@ -12,6 +13,7 @@ from app.store.ticks import SqlTicks
 __all__ = [
     "Database",
     "LocalEvidenceStore",
+    "SqlArchive",
     "SqlAuditLog",
     "SqlCaseStore",
     "SqlDecisionStore",

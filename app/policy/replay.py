@@ -1,0 +1,277 @@
+"""Many decisions made again at once: conditions over columns, rules over arrays of truth.
+
+The outcome of each row is exactly what `evaluate` says of it, which a test holds. A row whose outcome hangs on
+something that was never asked of its picture has none: it is not replayable, and nothing is guessed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain import Mode, Outcome, Truth
+from app.policy.cel_syntax import Scalar
+from app.policy.conditions import Condition
+from app.policy.evaluate import LeafJudge, Seen
+from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Ruleset, Tree
+from app.policy.simple import Both
+from app.policy.vocabulary import Kind
+
+Bools: TypeAlias = NDArray[np.bool_]
+
+_BLANKS: Mapping[Kind, tuple[Any, Any]] = {
+    Kind.BOOL: (False, np.bool_),
+    Kind.INT: (0, np.int64),
+    Kind.DOUBLE: (0.0, np.float64),
+    Kind.STRING: ("", np.object_),
+}
+_OUTCOMES = sorted(Outcome, key=lambda outcome: outcome.severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is seen of one decision, and the names whose values were never asked for."""
+
+    seen: Seen
+    unasked: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """`severity` is the outcome's, a row a decision, and means nothing where `replayable` is false; `missing` names,
+    for those rows, what was never asked. `decided_by` has, for each rule that decides, the rows where it asks for just
+    that outcome."""
+
+    severity: NDArray[np.int8]
+    replayable: Bools
+    missing: Mapping[str, Bools]
+    decided_by: Mapping[str, Bools]
+
+    def outcome(self, row: int) -> Outcome | None:
+        return _OUTCOMES[self.severity[row]] if self.replayable[row] else None
+
+
+class _Columns:
+    """The known facts of the rows, column by column."""
+
+    def __init__(self, rows: Sequence[Row], kinds: Mapping[str, Kind], thresholds: Mapping[str, int | float]) -> None:
+        self._known = [row.seen.facts.known for row in rows]
+        self._kinds = kinds
+        self._thresholds = thresholds
+        self._made: dict[str, tuple[NDArray[Any], Bools]] = {}
+        self.rows = len(rows)
+
+    def column(self, name: str) -> tuple[NDArray[Any], Bools]:
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> tuple[NDArray[Any], Bools]:
+        if name in self._thresholds:
+            return np.full(self.rows, self._thresholds[name]), np.ones(self.rows, bool)
+        blank, kind = _BLANKS[self._kinds[name]]
+        found = [known.get(name) for known in self._known]
+        there = np.fromiter((value is not None for value in found), bool, self.rows)
+        if not there.all():
+            found = [blank if value is None else value for value in found]
+        return np.array(found, dtype=kind), there
+
+
+def replay(ruleset: Ruleset, rows: Sequence[Row], *, thresholds: Mapping[str, int | float] | None = None) -> Replayed:
+    """The rows decided by the ruleset; `thresholds` (as conditions name them) replace its own."""
+    return _Replay(ruleset, rows, {**ruleset.program.thresholds, **(thresholds or {})}).result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A rule over all rows. `open` where it is true or unknown; `unasked` where it is unknown for want of something
+    that was never asked."""
+
+    compiled: CompiledRule
+    both: Both
+    open: Bools
+    unasked: Bools
+
+    @property
+    def allows(self) -> bool:
+        return bool(self.compiled.rule.overrides)
+
+    @property
+    def then(self) -> int:
+        then = self.compiled.rule.then
+        return then.severity if isinstance(then, Outcome) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What a rule that may decide asks for in each row, the gravest that it could ask for, and where it hangs on what
+    was never asked."""
+
+    judged: _Judged
+    asks: NDArray[np.int8]
+    gravest: int
+    hangs: Bools
+
+
+class _Replay:
+    def __init__(self, ruleset: Ruleset, rows: Sequence[Row], thresholds: Mapping[str, int | float]) -> None:
+        self._program: Program = ruleset.program
+        self._default = ruleset.policy.defaults.on_unknown
+        self._rows = rows
+        self._thresholds = thresholds
+        self._columns = _Columns(rows, self._program.compiler.kinds, thresholds)
+        self._leaves: dict[str, Both] = {}
+
+    def result(self) -> Replayed:
+        live = [self._judge(one) for one in self._program.rules if one.rule.mode is Mode.LIVE]
+        set_aside, maybe = self._set_aside(live)
+        severity = np.zeros(len(self._rows), np.int8)
+        standing: list[_Standing] = []
+        for one in live:
+            if one.allows:
+                continue
+            name = one.compiled.rule.id
+            stands = one.open & ~set_aside.get(name, self._none)
+            on_unknown = (one.compiled.rule.on_unknown or self._default).severity
+            asks = np.where(one.both.true, one.then, on_unknown).astype(np.int8)
+            asks[~stands | one.unasked] = 0
+            severity = np.maximum(severity, asks)
+            hangs = stands & (one.unasked | maybe.get(name, self._none))
+            standing.append(_Standing(one, asks, max(one.then, on_unknown), hangs))
+        return self._conclude(severity, standing)
+
+    @cached_property
+    def _none(self) -> Bools:
+        return np.zeros(len(self._rows), bool)
+
+    def _conclude(self, severity: NDArray[np.int8], standing: Sequence["_Standing"]) -> Replayed:
+        """A rule that hangs on what was never asked does not matter where its outcome would not be the gravest. One
+        that may yet be set aside hangs too, where it is the gravest."""
+        lost = self._none.copy()
+        missing: dict[str, Bools] = {}
+        for one in standing:
+            weighs = np.where(one.judged.unasked, one.gravest > severity, (one.asks == severity) & (severity > 0))
+            matters = one.hangs & weighs
+            if matters.any():
+                lost |= matters
+                for name in self._unasked_names(one.judged.compiled):
+                    rows = matters & self._unasked(name)
+                    if rows.any():
+                        missing[name] = missing.get(name, self._none) | rows
+        decided_by = {
+            one.judged.compiled.rule.id: rows
+            for one in standing
+            if (rows := (one.asks == severity) & (one.asks > 0) & ~lost).any()
+        }
+        return Replayed(severity, ~lost, missing, decided_by)
+
+    def _set_aside(self, live: Sequence[_Judged]) -> tuple[dict[str, Bools], dict[str, Bools]]:
+        """By rule: where an allow rule sets it aside, and where one might that hangs on what was never asked."""
+        surely: dict[str, Bools] = {}
+        maybe: dict[str, Bools] = {}
+        targets = {one.compiled.rule.id: one.compiled for one in live}
+        for one in live:
+            for name in one.compiled.rule.overrides:
+                if name in targets:
+                    bound, unclear = self._bound(targets[name])
+                    surely[name] = surely.get(name, self._none) | (one.both.true & ~bound)
+                    may = (one.unasked & ~bound) | ((one.both.true | one.unasked) & unclear)
+                    maybe[name] = maybe.get(name, self._none) | may
+        return surely, maybe
+
+    def _bound(self, compiled: CompiledRule) -> tuple[Bools, Bools]:
+        """Where a binding list keeps the rule, and where one does only because it was never matched."""
+        bound, unclear = self._none, self._none
+        for name in compiled.binding:
+            count = f"keywords.{name}.count"
+            values, known = self._columns.column(count)
+            bound = bound | ~known | (values != 0)
+            unclear = unclear | (~known & self._unasked(count))
+        return bound, unclear
+
+    def _judge(self, compiled: CompiledRule) -> _Judged:
+        both = _fold(compiled.tree, iter([self._leaf(leaf) for leaf in compiled.leaves]))
+        unknown = ~(both.true | both.false)
+        unasked = self._none
+        if unknown.any():
+            for leaf in compiled.leaves:
+                result = self._leaf(leaf)
+                blank = unknown & ~(result.true | result.false)
+                for name in leaf.names:
+                    unasked = unasked | (blank & self._unasked(name))
+        return _Judged(compiled, both, ~both.false, unasked)
+
+    def _leaf(self, leaf: Condition) -> Both:
+        if leaf.text not in self._leaves:
+            self._leaves[leaf.text] = self._run(leaf)
+        return self._leaves[leaf.text]
+
+    def _run(self, leaf: Condition) -> Both:
+        """Over columns where it is simple and nothing is only bounded; row by row elsewhere."""
+        if leaf.simple is None:
+            both, slow = Both(self._none.copy(), self._none.copy()), list(range(len(self._rows)))
+        else:
+            whole = leaf.simple.run_columns(self._columns)
+            both = Both(whole.true.copy(), whole.false.copy())
+            slow = [at for at in self._bounded_rows if any(name in self._at_least(at) for name in leaf.names)]
+        for at in slow:
+            result = self._judges[at](leaf)
+            both.true[at], both.false[at] = result is Truth.TRUE, result is Truth.FALSE
+        return both
+
+    @cached_property
+    def _bounded_rows(self) -> list[int]:
+        return [at for at in range(len(self._rows)) if self._at_least(at)]
+
+    def _at_least(self, at: int) -> Mapping[str, int | float]:
+        return self._rows[at].seen.facts.at_least
+
+    @cached_property
+    def _judges(self) -> "_Judges":
+        return _Judges(self._program, self._rows, self._thresholds)
+
+    def _unasked(self, name: str) -> Bools:
+        return np.fromiter((name in row.unasked for row in self._rows), bool, len(self._rows))
+
+    def _unasked_names(self, compiled: CompiledRule) -> frozenset[str]:
+        """A rule hangs on its own names, and on those of the allow rules that may set it aside."""
+        allowing = [one.names for one in self._program.rules if compiled.rule.id in one.rule.overrides]
+        return compiled.names.union(*allowing)
+
+
+class _Judges(dict[int, LeafJudge]):
+    """One for each row that needs one."""
+
+    def __init__(self, program: Program, rows: Sequence[Row], thresholds: Mapping[str, int | float]) -> None:
+        super().__init__()
+        self._program = program
+        self._rows = rows
+        self._thresholds = thresholds
+
+    def __missing__(self, at: int) -> LeafJudge:
+        facts = self._rows[at].seen.facts
+        known: dict[str, Scalar] = {**facts.known, **self._thresholds}
+        judge = self[at] = LeafJudge(self._program.compiler, known, facts.at_least)
+        return judge
+
+
+def _fold(tree: Tree, leaves: Iterator[Both]) -> Both:
+    match tree:
+        case AnyOf(parts=parts):
+            folded = [_fold(part, leaves) for part in parts]
+            return Both(
+                np.logical_or.reduce([one.true for one in folded]), np.logical_and.reduce([one.false for one in folded])
+            )
+        case AllOf(parts=parts):
+            folded = [_fold(part, leaves) for part in parts]
+            return Both(
+                np.logical_and.reduce([one.true for one in folded]), np.logical_or.reduce([one.false for one in folded])
+            )
+        case Not(part=part):
+            inner = _fold(part, leaves)
+            return Both(inner.false, inner.true)
+        case _:
+            return next(leaves)

@@ -1,0 +1,43 @@
+"""Stored decisions, read as a ruleset sees them now: calibrated anew, and with changed lists matched again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from app.domain import Findings, KeywordList, StoredDecision, UploadContext
+from app.policy.asked import never_asked
+from app.policy.evaluate import see
+from app.policy.ports import Matcher
+from app.policy.replay import Row
+from app.policy.ruleset import Ruleset
+from app.policy.texts import stored_texts
+
+#: Ruleset digest -> the lists it had, name to digest.
+ListsOf = Mapping[str, Mapping[str, str]]
+
+
+class RowReader:
+    def __init__(self, ruleset: Ruleset, matcher: Matcher) -> None:
+        self._ruleset = ruleset
+        self._matcher = matcher
+
+    def read(self, stored: StoredDecision, lists_of: ListsOf) -> Row:
+        """`lists_of` has the stored decision's ruleset, unless that is not known any more: then every list is matched
+        again. Raises ValueError for findings that this version cannot read."""
+        findings = Findings.model_validate_json(stored.findings)
+        context = UploadContext.model_validate_json(stored.context)
+        before = lists_of.get(stored.ruleset, {})
+        changed = [one for one in self._ruleset.needs.lists if before.get(one.name) != one.digest]
+        if changed:
+            findings = self._rematched(findings, changed)
+        seen = see(self._ruleset, findings, context, model_digest=stored.model)
+        return Row(seen, never_asked(self._ruleset, findings, seen))
+
+    def _rematched(self, findings: Findings, changed: Sequence[KeywordList]) -> Findings:
+        needs = replace(self._ruleset.needs, lists=tuple(changed))
+        fresh = self._matcher.match(changed, stored_texts(needs, findings))
+        names = {one.name for one in changed}
+        kept = tuple(match for match in findings.keywords.matches if match.list not in names)
+        keywords = fresh.model_copy(
+            update={"sources": {**fresh.sources, **findings.keywords.sources}, "matches": kept + fresh.matches}
+        )
+        return findings.model_copy(update={"keywords": keywords})
