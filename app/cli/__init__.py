@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 import app as portcullis
-from app.cli import audit, models, moderate, policy, serve
+from app.cli import audit, bench, models, moderate, policy, serve
 from app.errors import PortcullisError
 
 cli = typer.Typer(
@@ -23,6 +23,7 @@ cli.command("moderate")(moderate.moderate)
 cli.add_typer(policy.commands, name="policy")
 cli.add_typer(audit.commands, name="audit")
 cli.add_typer(models.commands, name="models")
+cli.add_typer(bench.commands, name="bench")
 
 
 @cli.command("version")

@@ -75,7 +75,7 @@ class EngineConfig:
     threads: int = 0
     context_tokens: int = 8192
     parallel_questions: int = 64
-    parallel_pictures: int = 4
+    parallel_pictures: int = 8
     remembered_bytes: int = 64 * 1024 * 1024
     start_timeout_s: float = 300.0
     hang_grace_s: float = 5.0

@@ -115,7 +115,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=32, help="how many different ones there are")
     parser.add_argument("--pictures-a-round", type=int, default=2)
     parser.add_argument("--concurrency", type=int, nargs="*", default=[4, 16], help="uploads at once")
-    parser.add_argument("--parallel-pictures", type=int, default=4, help="the engine's own bound")
+    parser.add_argument("--parallel-pictures", type=int, default=8, help="the engine's own bound")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--gpu-layers", type=int, default=0, help="-1 puts all on the GPU")
     parser.add_argument("--llama-server", type=Path, help="the path of llama.cpp's server, to measure it too")

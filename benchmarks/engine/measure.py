@@ -1,6 +1,7 @@
 """Interleaved measuring: in every round each contender has its turn, so that a busy machine is busy for all."""
 
 import asyncio
+import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -33,6 +34,11 @@ class Times:
     rounds_s: list[float] = field(default_factory=list)
     pictures: int = 0
     tokens: int = 0
+    cpu_s: float = 0.0
+
+    @property
+    def cpu_s_per_picture(self) -> float:
+        return self.cpu_s / self.pictures
 
     @property
     def p50_s(self) -> float:
@@ -63,9 +69,11 @@ async def measure(case: Case, times: Times, offset: int, available: int) -> None
             times.tokens += tokens
             times.latencies_s.append(time.perf_counter() - began)
 
+    cpu_s = spent_s(case.contender.pid)
     began = time.perf_counter()
     await asyncio.gather(*(one(number) for number in range(case.pictures)))
     times.rounds_s.append(time.perf_counter() - began)
+    times.cpu_s += spent_s(case.contender.pid) - cpu_s
     times.pictures += case.pictures
 
 
@@ -79,6 +87,17 @@ async def rounds(cases: Sequence[Case], count: int, available: int) -> list[Time
             await measure(case, times, number * case.pictures, available)
             print(f"  round {number + 1}  {case.asked:12} {case.name:34} {times.rounds_s[-1]:7.2f} s", flush=True)
     return found
+
+
+def spent_s(pid: int) -> float:
+    """Seconds of processor time that the process has used, all its threads together: what it costs whatever else the
+    machine does (Linux; 0 elsewhere)."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    user, system = int(after_name[11]), int(after_name[12])
+    return (user + system) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_bytes(pid: int) -> int:
