@@ -92,7 +92,7 @@ def build(settings: Settings) -> Portcullis:
         deadlines=Deadlines(default_s=settings.deadline_s, longest_s=settings.max_deadline_s),
     )
     scheduler = _scheduler(settings, database, audit_log, desk, evidence)
-    service = Service(database, pool, engine, ruleset, scheduler, moderator, audit_log)
+    service = Service(database, evidence, pool, engine, ruleset, scheduler, moderator, audit_log)
     http = Services(
         version=app.__version__,
         access=Access(keys=FileKeyRing(key), sessions=Sessions(session_secret(key))),

@@ -15,6 +15,7 @@ from app.jobs.sealing import seal_audit
 from app.media_pool import MediaPool
 from app.moderation.pipeline import Moderator
 from app.policy.live import LiveRuleset
+from app.store.evidence import LocalEvidenceStore
 from app.store.session import Database
 
 log = structlog.get_logger(__name__)
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 @dataclass
 class Service:
     database: Database
+    evidence: LocalEvidenceStore
     pool: MediaPool
     engine: LocalEngine
     ruleset: LiveRuleset
@@ -95,6 +97,7 @@ class Service:
     async def _why_no_store(self) -> str | None:
         try:
             await self.database.ping()
+            await self.evidence.ping()
         except PortcullisError as fault:
             return fault.detail
         return None

@@ -1,6 +1,7 @@
 """Uploaded pictures as files: `ab/cd/abcd….bin` with its preview `abcd….preview.jpg` beside it."""
 
 import asyncio
+import errno
 import fcntl
 import hashlib
 import os
@@ -19,14 +20,21 @@ T = TypeVar("T")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BATCH = 200
+#: Less than this is full, in bytes: a few of the largest uploads, and the database that mostly lies beside them.
+_LEAST_FREE_BYTES = 64 << 20
 
 
 class LocalEvidenceStore:
     """A folder that several processes may use at once. Files are written whole or not at all, for the service's user
     alone. A name is only ever made from 64 hex digits, so that no request can point elsewhere."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, least_free_bytes: int = _LEAST_FREE_BYTES) -> None:
         self._root = root
+        self._least_free_bytes = least_free_bytes
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable when the folder cannot be written to, or has no room for much more."""
+        await _in_thread(self._require_room)
 
     async def put(self, image: Image, data: bytes) -> None:
         """Raises StoreUnavailable."""
@@ -63,6 +71,16 @@ class LocalEvidenceStore:
                 batch = []
         if batch:
             yield batch
+
+    def _require_room(self) -> None:
+        folder = self._root if self._root.exists() else self._root.parent
+        system = os.statvfs(folder)
+        if system.f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        if system.f_bavail * system.f_frsize < self._least_free_bytes:
+            raise OSError(errno.ENOSPC, f"less than {self._least_free_bytes >> 20} MiB are left")
 
     def _put(self, sha256: str, data: bytes, preview: bytes) -> None:
         if hashlib.sha256(data).hexdigest() != sha256:

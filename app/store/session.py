@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ _STATEMENT_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 5.0
 
 _BEGIN = "portcullis_begin"
+_PATIENCE_MS = "portcullis_patience_ms"
 
 
 class Database:
@@ -48,6 +49,7 @@ class Database:
         # SQLite takes one writer at a time and makes the others poll, unfairly. A queue in front of it is fair and
         # fast; the busy timeout is left for other processes.
         self._turn = asyncio.Lock() if self.is_sqlite else None
+        self._file: _OpenFile | None = None
         self._closed = False
 
     @property
@@ -63,6 +65,7 @@ class Database:
         with _translated():
             if path is not None:
                 await asyncio.to_thread(_prepare_file, path, self._busy_timeout_s)
+                self._file = _OpenFile(path)
             await upgrade(self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}))
 
     async def aclose(self) -> None:
@@ -88,19 +91,48 @@ class Database:
         self._require_open()
         with _translated():
             async with AsyncExitStack() as stack:
-                await self._take_turn(stack)
+                patience_s = await self._take_turn(stack)
                 session = await stack.enter_async_context(self._writing())
+                await session.connection(execution_options={_PATIENCE_MS: int(patience_s * 1000)})
                 yield session
                 await session.commit()
 
-    async def _take_turn(self, stack: AsyncExitStack) -> None:
-        if self._turn is not None:
-            async with asyncio.timeout(self._busy_timeout_s):
-                await stack.enter_async_context(self._turn)
+    async def _take_turn(self, stack: AsyncExitStack) -> float:
+        """How long the database may still be waited for, in seconds: uploads with a deadline wait here."""
+        if self._turn is None:
+            return self._busy_timeout_s
+        began_at = time.monotonic()
+        async with asyncio.timeout(self._busy_timeout_s):
+            await stack.enter_async_context(self._turn)
+        return max(0.0, self._busy_timeout_s - (time.monotonic() - began_at))
 
     def _require_open(self) -> None:
         if self._closed:
             raise StoreUnavailable("the database is closed")
+        if self._file is not None:
+            self._file.require_there()
+
+
+class _OpenFile:
+    """The file behind an SQLite database. One that is removed or replaced can still be written to, and everything
+    that is written is lost when the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity = self._look()
+
+    def require_there(self) -> None:
+        """Raises StoreUnavailable."""
+        if self._look() != self._identity:
+            log.error("the database file is not the one that was opened", action="database_replaced")
+            raise StoreUnavailable("the database file was removed or replaced while it was open; restart the service")
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 @contextmanager
@@ -152,7 +184,7 @@ def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:
             url, connect_args={"isolation_level": None, "timeout": busy_timeout_s}, hide_parameters=True
         )
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin)
+        event.listen(engine.sync_engine, "begin", _begin(int(busy_timeout_s * 1000)))
         return engine
     settings = {
         "application_name": "portcullis",
@@ -179,7 +211,13 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _begin(connection: Connection) -> None:
-    # A deferred transaction that turns from reading to writing fails at once when another writer was faster: writers
-    # say so at the beginning.
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+def _begin(patience_ms: int) -> Callable[[Connection], None]:
+    def begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        # Each time: a connection of the pool remembers what the last transaction had left.
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={options.get(_PATIENCE_MS, patience_ms)}")
+        # A deferred transaction that turns from reading to writing fails at once when another writer was faster:
+        # writers say so at the beginning.
+        connection.exec_driver_sql(options.get(_BEGIN, "BEGIN"))
+
+    return begin
