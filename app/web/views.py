@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import dist
+from unicodedata import east_asian_width
 
 from app.domain import (
+    Code,
     Decision,
     DecisionRecord,
     KeywordMatch,
@@ -16,6 +19,7 @@ from app.domain import (
     TextSource,
     Truth,
 )
+from app.domain.findings import Box
 
 #: True rules decided, unknown ones may have; false ones explain why nothing happened.
 _TRUTH_ORDER = {Truth.TRUE: 0, Truth.UNKNOWN: 1, Truth.FALSE: 2}
@@ -35,6 +39,7 @@ class LineView:
     segments: tuple[Segment, ...]
     confidence: float | None
     frame: int
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,12 @@ class TextView:
 
 @dataclass(frozen=True, slots=True)
 class BoxView:
-    """A polygon in pixels of the upright upload, as SVG writes its points."""
+    """A polygon in pixels of the upright upload, as SVG writes its points, with what to say of it. `kind` is `read`
+    (a line of text), `code` or `hit` (what a listed term matched)."""
 
     points: str
-    line: int
-    hit: bool
+    kind: str
+    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,8 @@ def _texts(record: DecisionRecord) -> tuple[TextView, ...]:
     model_text = TextFinding(status=read.status, reason=read.reason, lines=read.lines)
     caption = TextFinding(status=Status.OK, lines=_lines(record.context.caption))
     matches = found.keywords.matches
+    codes = found.codes.as_text
+    kinds = [code.kind for code in found.codes.codes for text in (code.payload, code.readable) if text is not None]
     others = (
         ("Text read by the model", TextSource.MODEL_TEXT, model_text),
         ("Caption", TextSource.CAPTION, caption),
@@ -117,6 +125,7 @@ def _texts(record: DecisionRecord) -> tuple[TextView, ...]:
     )
     return (
         _text("Text in the picture", TextSource.OCR, ocr, matches),
+        *([_text("QR and bar codes", TextSource.QR, codes, matches, kinds)] if _is_worth_showing(codes) else []),
         *(_text(title, source, text, matches) for title, source, text in others if _is_worth_showing(text)),
     )
 
@@ -129,13 +138,20 @@ def _lines(text: str | None) -> tuple[TextLine, ...]:
     return tuple(TextLine(text=line) for line in (text or "").splitlines())
 
 
-def _text(title: str, source: TextSource, text: TextFinding, matches: Sequence[KeywordMatch]) -> TextView:
+def _text(
+    title: str,
+    source: TextSource,
+    text: TextFinding,
+    matches: Sequence[KeywordMatch],
+    kinds: Sequence[str] = (),
+) -> TextView:
     lines = tuple(
         LineView(
             number,
             highlight(line.text, (match for match in matches if match.source is source and match.line == number)),
             line.confidence,
             line.frame,
+            kinds[number].replace("_", " ") if kinds else None,
         )
         for number, line in enumerate(text.lines)
     )
@@ -143,14 +159,61 @@ def _text(title: str, source: TextSource, text: TextFinding, matches: Sequence[K
 
 
 def _boxes(decision: Decision) -> tuple[BoxView, ...]:
-    """The first frame's boxes only, when there are several: that is the one the page shows at rest."""
-    still = decision.image.frames == 1
-    hits = {match.line for match in decision.findings.keywords.matches if match.source is TextSource.OCR}
-    return tuple(
-        BoxView(" ".join(f"{x:.1f},{y:.1f}" for x, y in line.box), number, number in hits)
-        for number, line in enumerate(decision.findings.ocr.lines)
-        if line.box is not None and (still or line.frame == 0)
+    """The first frame's boxes only, when there are several: that is the one the page shows at rest. Matches come last,
+    so that they are drawn on top."""
+    found = decision.findings
+    read = {TextSource.OCR: found.ocr.lines, TextSource.QR: found.codes.as_text.lines}
+    boxes = [_box(line.box, "read", line.text) for line in read[TextSource.OCR] if _is_shown(line, decision)]
+    boxes += [
+        _box(code.box, "code", f"{code.kind.replace('_', ' ')}: {code.payload}")
+        for code in found.codes.codes
+        if _is_shown(code, decision)
+    ]
+    for match in found.keywords.matches:
+        lines = read.get(match.source, ())
+        line = lines[match.line] if match.line < len(lines) else None
+        if line is None or line.box is None or not _is_shown(line, decision):
+            continue
+        box = span_box(line.text, line.box, match.span) if match.source is TextSource.OCR else line.box
+        boxes.append(_box(box, "hit", f"{match.term} · {match.list} · {match.view}"))
+    return tuple(box for box in boxes if box is not None)
+
+
+def _is_shown(found: TextLine | Code, decision: Decision) -> bool:
+    return decision.image.frames == 1 or found.frame == 0
+
+
+def _box(box: Box | None, kind: str, said: str) -> BoxView | None:
+    if box is None:
+        return None
+    return BoxView(" ".join(f"{x:.1f},{y:.1f}" for x, y in box), kind, said)
+
+
+def span_box(text: str, box: Box, span: tuple[int, int]) -> Box:
+    """About where a part of a line stands, by the widths that its characters have in print. A line that stands upright
+    runs down if it is Chinese; turned Latin may run either way, so all of it is given."""
+    widths = [2 if east_asian_width(character) in "WF" else 1 for character in text]
+    start, end = sum(widths[: span[0]]) / sum(widths or [1]), sum(widths[: span[1]]) / sum(widths or [1])
+    top_left, top_right, bottom_right, bottom_left = box
+    if dist(top_left, top_right) >= dist(top_left, bottom_left):
+        return (
+            _between(top_left, top_right, start),
+            _between(top_left, top_right, end),
+            _between(bottom_left, bottom_right, end),
+            _between(bottom_left, bottom_right, start),
+        )
+    if 1 in widths:
+        return box
+    return (
+        _between(top_left, bottom_left, start),
+        _between(top_right, bottom_right, start),
+        _between(top_right, bottom_right, end),
+        _between(top_left, bottom_left, end),
     )
+
+
+def _between(one: tuple[float, float], other: tuple[float, float], share: float) -> tuple[float, float]:
+    return one[0] + (other[0] - one[0]) * share, one[1] + (other[1] - one[1]) * share
 
 
 def _bars(scores: dict[str, float | None]) -> tuple[Bar, ...]:

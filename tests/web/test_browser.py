@@ -1,9 +1,13 @@
 """The console as people use it: a real browser, a real server."""
 
+import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import zxingcpp
+from PIL import Image
 from playwright.async_api import Page, expect
 
 from app.domain import EngineState
@@ -63,7 +67,7 @@ async def test_a_picture_goes_in_and_its_decision_comes_out(
     await expect(page.get_by_text("The text offers forbidden goods.")).to_be_visible()
     marks = page.locator(".lines mark")
     assert await marks.all_inner_texts() == ["forged documents", "办假证", "forged documents"]
-    await expect(page.locator(".boxes polygon")).to_have_count(3)
+    await expect(page.locator(".boxes polygon.read")).to_have_count(3)
     await expect(page.locator(".boxes polygon.hit")).to_have_count(2)
     await expect(page.locator("details", has_text="contraband-for-sale").locator(".condition")).to_be_visible()
     await expect(page.get_by_text("<b>more</b>")).to_be_visible()
@@ -72,6 +76,38 @@ async def test_a_picture_goes_in_and_its_decision_comes_out(
     assert page.url == address
     assert len((await rig.decisions.page(limit=10))[0]) == 1
     await shoot(page, screenshots, "decision")
+
+
+async def test_matches_and_codes_are_marked_on_the_picture(
+    console: Console, tmp_path: Path, screenshots: Path | None
+) -> None:
+    page, rig = console.page, console.rig
+    image = Image.open(io.BytesIO(picture(text=LINES[0]))).convert("RGB")
+    code = zxingcpp.create_barcode("https://shop.test/?q=%E5%8A%9E%E5%81%87%E8%AF%81", zxingcpp.BarcodeFormat.QRCode)
+    image.paste(Image.fromarray(np.array(code.to_image(scale=4))), (420, 200))
+    image.save(tmp_path / "code.png")
+    rig.reader.says(*LINES)
+    await console.log_in()
+    await moderate(console, tmp_path / "code.png")
+    await expect(page.locator(".boxes polygon.read")).to_have_count(3)
+    await expect(page.locator(".boxes polygon.code")).to_have_count(1)
+    titles = await page.locator(".boxes polygon.hit title").all_text_contents()
+    assert [title.split(" · ")[:2] for title in titles] == [
+        ["forged documents", "contraband"],
+        ["办假证", "contraband"],
+        ["办假证", "contraband"],
+    ]
+    line = await page.locator(".boxes polygon.read").first.bounding_box()
+    hit = await page.locator(".boxes polygon.hit").first.bounding_box()
+    assert line is not None
+    assert hit is not None
+    assert line["x"] < hit["x"] < hit["x"] + hit["width"] <= line["x"] + line["width"] + 2
+    assert hit["width"] < 0.8 * line["width"]
+    await expect(page.get_by_role("heading", name="QR and bar codes")).to_be_visible()
+    await expect(page.get_by_text("https://shop.test/?q=办假证")).to_be_visible()
+    await page.get_by_role("button", name="Reveal picture").click()
+    await expect(page.locator("img.original")).to_be_visible()
+    await shoot(page, screenshots, "codes")
 
 
 async def test_the_picture_is_covered_until_it_is_revealed(

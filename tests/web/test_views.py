@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from app.domain import KeywordMatch, Severity, TextSource
 from app.web.login import own_path
 from app.web.templates import STATIC, _age, _number
-from app.web.views import highlight
+from app.web.views import highlight, span_box
 
 
 def match(start: int, end: int, term: str = "t") -> KeywordMatch:
@@ -73,3 +73,27 @@ def test_every_severity_has_a_colour() -> None:
     assert [
         one.name for one in Severity if one is not Severity.LOW and f".severity-{one.name.lower()}" not in css
     ] == []
+
+
+@given(
+    text=st.text(alphabet="ab，办证", min_size=1, max_size=20),
+    span=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    size=st.tuples(st.integers(1, 500), st.integers(1, 500)),
+)
+def test_the_box_of_a_span_lies_in_the_box_of_its_line(text: str, span: tuple[int, int], size: tuple[int, int]) -> None:
+    start, end = min(*span, len(text)), min(max(span), len(text))
+    (width, height) = size
+    box = span_box(text, ((0, 0), (width, 0), (width, height), (0, height)), (start, end))
+    for x, y in box:
+        assert -1e-6 <= x <= width + 1e-6
+        assert -1e-6 <= y <= height + 1e-6
+
+
+def test_a_span_is_marked_where_its_characters_stand() -> None:
+    wide, tall = (
+        ((0.0, 0.0), (80.0, 0.0), (80.0, 20.0), (0.0, 20.0)),
+        ((0.0, 0.0), (20.0, 0.0), (20.0, 80.0), (0.0, 80.0)),
+    )
+    assert span_box("ab办证cd", wide, (2, 4)) == ((20, 0), (60, 0), (60, 20), (20, 20))
+    assert span_box("加微信了", tall, (1, 3)) == ((0, 20), (20, 20), (20, 60), (0, 60))
+    assert span_box("turned", tall, (1, 3)) == tall
