@@ -69,12 +69,7 @@ def _as_written(index: ListIndex, scan: Scan) -> Iterator[Found]:
 
 def _disguised(index: ListIndex, scan: Scan, form: Skeleton, *, signs: bool = False) -> Iterator[Found]:
     for first, last, numbers in index.skeletons.find(form.key):
-        starts = _members(scan, form, form.unit_of[first], signs=signs)[::-1]
-        ends = _members(scan, form, form.unit_of[last - 1], signs=signs)
-        cuts = [(starts[0], ends[0] + 1)]
-        if len(starts) > 1 or len(ends) > 1:
-            every = [(start, end + 1) for start in starts for end in ends if start <= end]
-            cuts = sorted(every, key=lambda cut: cut[1] - cut[0])[:_MAX_CUTS]
+        cuts = _cuts(scan.text, form, form.unit_of[first], form.unit_of[last - 1], signs=signs)
         for number in numbers:
             for start, end in cuts:
                 found = _Place(index, scan, start, end, number).read(signs=signs)
@@ -83,24 +78,36 @@ def _disguised(index: ListIndex, scan: Scan, form: Skeleton, *, signs: bool = Fa
                     break
 
 
-def _members(scan: Scan, form: Skeleton, unit: int, *, signs: bool) -> list[int]:
-    """The characters that a unit stands for: more than one where a letter follows upon itself."""
+def _cuts(text: str, form: Skeleton, first: int, last: int, *, signs: bool = False) -> list[tuple[int, int]]:
+    """The places that the units from `first` to `last` may stand for, the shortest first: more than one where a
+    letter at an edge follows upon itself."""
+    starts = _members(text, form, first, signs=signs)[::-1]
+    ends = _members(text, form, last, signs=signs)
+    if len(starts) == len(ends) == 1:
+        return [(starts[0], ends[0] + 1)]
+    every = [(start, end + 1) for start in starts for end in ends if start <= end]
+    shortest = sorted(every, key=lambda cut: cut[1] - cut[0])
+    return shortest if len(shortest) <= _MAX_CUTS else [*shortest[: _MAX_CUTS - 1], shortest[-1]]
+
+
+def _members(text: str, form: Skeleton, unit: int, *, signs: bool) -> list[int]:
     first, last = form.first[unit], form.last[unit]
     if first == last:
         return [first]
-    every = [at for at in range(first, last + 1) if not separates(scan.text[at], signs=signs)]
+    every = [at for at in range(first, last + 1) if not separates(text[at], signs=signs)]
     return every if len(every) <= _MAX_CUTS else [*every[: _MAX_CUTS // 2], *every[-_MAX_CUTS // 2 :]]
 
 
 def _backwards(index: ListIndex, scan: Scan) -> Iterator[Found]:
-    form, size = scan.backwards, len(scan.text)
+    form, text, size = scan.backwards, scan.text[::-1], len(scan.text)
     for first, last, numbers in index.skeletons.find(form.key):
-        start = size - 1 - form.first[form.unit_of[last - 1]]
-        end = size - form.last[form.unit_of[first]]
+        cuts = _cuts(text, form, form.unit_of[first], form.unit_of[last - 1])
         for number in numbers:
-            found = _Place(index, scan, start, end, number).read_backwards()
-            if found is not None:
-                yield found
+            for start, end in cuts:
+                found = _Place(index, scan, size - end, size - start, number).read_backwards()
+                if found is not None:
+                    yield found
+                    break
 
 
 def _by_sound(index: ListIndex, scan: Scan) -> Iterator[Found]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from app.signals.han import simplified
+from app.signals.han import is_han, simplified
 from app.signals.skeleton import LEET, separates
 from app.signals.splits import parts_of
 
@@ -12,12 +12,15 @@ from app.signals.splits import parts_of
 MIN_STRETCH = 2
 
 #: Signs that stand between words in ordinary text. Others (emoji, stars) are put between letters only to hide them.
-_ORDINARY_SIGNS = frozenset(" .,;:!?'\"-/()[]<>%&、，。！？；：“”‘’（）《》〈〉【】「」·…—")
+_ORDINARY_SIGNS = frozenset(" .,;:!?'\"-/()[]<>%&、，。！？；：“”‘’（）《》〈〉【】「」…—")
+
+#: Beside Latin letters alone: between two Chinese characters they separate nothing.
+_LATIN_SIGNS = frozenset(".-")
 
 #: A match that joins what ordinary text separates is worth this much of one that does not: 他加 微信 for 加微信.
 _DOUBTFUL = 0.45
 
-#: In fewer letters than these, more than one digit is chance rather than disguise: A55.
+#: In fewer letters than these, as many digits as letters are chance rather than disguise: A55.
 _MIN_LEET_LETTERS = 4
 
 
@@ -83,7 +86,7 @@ class _Walk:
         self._signs = ""
         self._previous: str | None = None
         self._counts = {"simplified": 0, "leet": 0, "split": 0}
-        self._letters = self._literal = self._stretch = self._regapped = 0
+        self._letters = self._literal = self._digits = self._stretch = self._regapped = 0
         self._words = [_Word()]
         self._found = Explanation()
 
@@ -91,9 +94,12 @@ class _Walk:
         """Finds `wanted` at the place reached."""
         while self._at < len(self._text):
             self._signs += self._text[self._at].signs
+            if wanted.signs and not self._signs and self._word_ends_later() and self._stretches():
+                continue
             if taken := self._reads(wanted.character):
                 if self._previous is not None:
-                    self._gap(self._signs, wanted.signs)
+                    han = is_han(self._previous) and is_han(wanted.character)
+                    self._gap(self._signs, wanted.signs, han=han)
                 self._at += taken
                 self._signs = ""
                 self._previous = wanted.character
@@ -121,6 +127,15 @@ class _Walk:
         found.pair = not alone.tight and alone.inserted == 1 and not alone.odd
         return found
 
+    def _word_ends_later(self) -> bool:
+        """Whether the letter before is stretched up to a sign and begins the next word too: ffor rreal."""
+        for token in self._text[self._at :]:
+            if token.character != self._previous:
+                return False
+            if token.signs:
+                return True
+        return False
+
     def _reads(self, wanted: str) -> int:
         """How many tokens read as the character; 0: none do."""
         character = self._text[self._at].character
@@ -135,6 +150,7 @@ class _Walk:
             return 1
         if wanted in LEET.get(character, "") or character in LEET.get(wanted, ""):
             self._counts["leet"] += 1
+            self._digits += character.isdigit()
             return 1
         taken = self._split(parts_of(same.get(wanted, wanted)))
         if not taken:
@@ -168,7 +184,7 @@ class _Walk:
         self._at += 1
         return True
 
-    def _gap(self, signs: str, wanted: str) -> None:
+    def _gap(self, signs: str, wanted: str, *, han: bool) -> None:
         if wanted:
             self._words.append(_Word())
             together = not signs and wanted.isspace()
@@ -177,14 +193,13 @@ class _Walk:
         elif signs:
             word = self._words[-1]
             word.inserted += 1
-            word.odd += not _ORDINARY_SIGNS.intersection(signs)
+            word.odd += not (_ORDINARY_SIGNS - _LATIN_SIGNS if han else _ORDINARY_SIGNS).intersection(signs)
             self._found.spread = self._found.spread or signs[0]
         else:
             self._words[-1].tight += 1
 
     def _plausible_leet(self) -> bool:
         """Whether enough letters are written as themselves for the digits to be read as letters."""
-        digits = self._counts["leet"]
-        if not digits:
+        if not self._counts["leet"]:
             return True
-        return self._literal >= (1 if self._letters >= _MIN_LEET_LETTERS else digits + 1)
+        return self._literal >= (1 if self._letters >= _MIN_LEET_LETTERS else self._digits + 1)

@@ -8,7 +8,7 @@ flag after a term would become letters of the same word.
 
 _ALIKE = (
     # Cyrillic
-    ("авеѕіјкмнорстухѵһԁԛԝүӏ", "abesijkmhopctyxvhdqwyl"),
+    ("авеѕіјкмнорстухѵһԁԛԝүӏь", "abesijkmhopctyxvhdqwylb"),
     # Greek
     ("αβεζηικμνορτυχϳ", "abezhikmnoptyxj"),
     # Armenian

@@ -17,10 +17,13 @@ from app.signals.explain import Token, tokens
 from app.signals.normalise import fold_term
 from app.signals.patterns import Pattern, compile_pattern
 from app.signals.pinyin import sound_keys
-from app.signals.skeleton import narrow, separates, skeleton_key, skeleton_keys
+from app.signals.skeleton import narrow, separates, skeleton_keys
 
 #: Completing an automaton holds the interpreter's lock: several smaller ones let uploads run in between.
 _SHARD_KEYS = 16_384
+
+#: More entries than a list can have: an entry's number and its key's length are kept in one integer.
+_NUMBERS = 1 << 32
 
 _LOOSE = frozenset({"simplified", "vertical", "separators", "leet", "repeats", "split", "columns", "reversed"})
 _SOUNDS = frozenset({"pinyin", "fuzzy_pinyin", "homophones"})
@@ -33,27 +36,43 @@ PLAIN = TermOptions()
 _log = structlog.get_logger(__name__)
 
 
+class Keys:
+    """Keys with the numbers of the entries that each stands for. Most stand for one: no list is kept for those."""
+
+    def __init__(self) -> None:
+        self.single: dict[str, int] = {}
+        self.several: dict[str, list[int]] = {}
+
+    def add(self, key: str, number: int) -> None:
+        first = self.single.setdefault(key, number)
+        if first != number:
+            self.several.setdefault(key, [first]).append(number)
+
+
 class Dictionary:
     """Finds every occurrence of its keys; each stands for the numbers of some entries. Texts and keys are `narrow`."""
 
-    def __init__(self, keys: Mapping[str, Sequence[int]]) -> None:
-        items = iter(keys.items())
+    def __init__(self, keys: Keys) -> None:
+        self._several = keys.several
+        items = iter(keys.single.items())
         self._shards = []
         while shard := list(islice(items, _SHARD_KEYS)):
             automaton = ahocorasick.Automaton()
-            for key, numbers in shard:
-                automaton.add_word(key, (len(key), tuple(numbers)))
+            for key, number in shard:
+                automaton.add_word(key, len(key) * _NUMBERS + number)
             automaton.make_automaton()
             self._shards.append(automaton)
 
     def __bool__(self) -> bool:
         return bool(self._shards)
 
-    def find(self, text: str) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    def find(self, text: str) -> Iterator[tuple[int, int, Sequence[int]]]:
         """`[start, end)` in the text, and the entries."""
         for automaton in self._shards:
-            for last, (length, numbers) in automaton.iter(text):
-                yield last + 1 - length, last + 1, numbers
+            for last, value in automaton.iter(text):
+                length, number = divmod(value, _NUMBERS)
+                start = last + 1 - length
+                yield start, last + 1, self._several.get(text[start : last + 1]) or (number,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +104,22 @@ def build(keywords: KeywordList) -> ListIndex:
     entries = [*keywords.terms, *keywords.allow]
     folded = [fold_term(entry) for entry in entries]
     weights = dict(keywords.views)
-    as_written: dict[str, list[int]] = {}
-    skeletons: dict[str, list[int]] = {}
-    sounds: dict[str, list[int]] = {}
+    as_written, skeletons, sounds = Keys(), Keys(), Keys()
     loose, by_sound = not _LOOSE.isdisjoint(weights), not _SOUNDS.isdisjoint(weights)
     for number, form in enumerate(folded):
         said = options.get(number, PLAIN)
         if said.kind is not TermKind.PLAIN or not form:
             continue
-        disguisable = loose and not said.exact and _can_be_disguised(form)
+        keys = skeleton_keys(form) if loose and not said.exact and not _is_emoji(form) else set()
+        disguisable = len(form) > 1 and all(_units(key) > 1 for key in keys) and bool(keys)
         if disguisable:
-            for key in skeleton_keys(form):
-                skeletons.setdefault(key, []).append(number)
+            for key in keys:
+                skeletons.add(key, number)
         if not disguisable or separates(form[0]) or separates(form[-1]):
-            as_written.setdefault(narrow(form), []).append(number)
+            as_written.add(narrow(form), number)
         if by_sound and not said.exact and number < len(keywords.terms):
             for key in sound_keys(form):
-                sounds.setdefault(key, []).append(number)
+                sounds.add(key, number)
     index = ListIndex(
         keywords=keywords,
         folded=folded,
@@ -132,14 +150,11 @@ def term_tokens(form: str, signs: bool) -> tuple[Token, ...]:
     return tuple(tokens(form, signs=signs))
 
 
-def _can_be_disguised(form: str) -> bool:
-    """Whether enough of the term is left in its skeleton to tell it from other text. An emoji is content in a term and
-    a separator in a text."""
-    if not _WORDS.fullmatch(form) and any(unicodedata.category(character) == "So" for character in form):
-        return False
-    return len(form) > 1 and _units(skeleton_key(form)) > 1
+def _is_emoji(form: str) -> bool:
+    """Whether there is an emoji in a term: it is content there, and a separator in a text."""
+    return not _WORDS.fullmatch(form) and any(unicodedata.category(character) == "So" for character in form)
 
 
 def _units(narrowed: str) -> int:
     """Characters of a `narrow` text."""
-    return len(narrowed.encode("latin-1").decode("utf-8", "surrogatepass"))
+    return len(narrowed) if narrowed.isascii() else len(narrowed.encode("latin-1").decode("utf-8", "surrogatepass"))

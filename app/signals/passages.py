@@ -99,38 +99,57 @@ def _passage(lines: tuple[str, ...], numbers: tuple[int, ...]) -> Passage:
     views = [_join(pieces, keep_hyphens=True)]
     if any(_hyphenated(view, following) for (view, _), (following, _) in pairwise(pieces)):
         views.append(_join(pieces, keep_hyphens=False))
-    return Passage(text, numbers, tuple(starts), tuple(views), tuple(_columns(pieces)))
+    return Passage(text, numbers, tuple(starts), tuple(views), tuple(_columns(text)))
 
 
-def _columns(pieces: list[tuple[View, int]]) -> Iterator[View]:
-    """Each run of short lines, read column by column, both ways."""
-    rows: list[list[tuple[str, int, int]]] = []
-    for view, offset in (*pieces, (View("", (), ()), 0)):
-        row = [
-            (character, offset + start, offset + end)
-            for character, start, end in zip(view.text, view.starts, view.ends, strict=True)
-            if character != " "
-        ]
+def _columns(text: str) -> Iterator[View]:
+    """Each run of short lines, read column by column, both ways. An ideographic space is an empty cell."""
+    rows: list[list[tuple[str, int]]] = []
+    for start, end in (*_lines(text), (0, 0)):
+        line = text[start:end]
+        row = [] if len(line) > _MARGIN + _LONGEST_ROW else list(_cells(line, start))
         if 1 <= len(row) <= _LONGEST_ROW:
             rows.append(row)
             continue
-        if len(rows) >= _FEWEST_ROWS and max(map(len, rows)) > 1:
-            for backwards in (False, True):
-                order = sorted(range(max(map(len, rows))), reverse=backwards)
-                cells = [row[column] for column in order for row in rows if column < len(row)]
-                yield View("".join(cell[0] for cell in cells), tuple(c[1] for c in cells), tuple(c[2] for c in cells))
-        rows = []
+        if line.strip() or start == end == 0:
+            if len(rows) >= _FEWEST_ROWS and max(map(len, rows)) > 1:
+                yield _by_columns(rows, backwards=False)
+                yield _by_columns(rows, backwards=True)
+            rows = []
+
+
+def _by_columns(rows: list[list[tuple[str, int]]], *, backwards: bool) -> View:
+    order = sorted(range(max(map(len, rows))), reverse=backwards)
+    cells = [row[column] for column in order for row in rows if column < len(row)]
+    found = [(character, at) for characters, at in cells for character in characters if character != " "]
+    return View(
+        "".join(character for character, _ in found),
+        tuple(at for _, at in found),
+        tuple(at + 1 for _, at in found),
+    )
+
+
+def _cells(line: str, offset: int) -> Iterator[tuple[str, int]]:
+    for at, character in enumerate(line):
+        folded = fold(character).text
+        if folded and (folded != " " or character == "\u3000"):
+            yield folded, offset + at
+
+
+def _lines(text: str) -> Iterator[tuple[int, int]]:
+    """`[start, end)` of each line."""
+    start = 0
+    for line_break in (*_BREAK.finditer(text), None):
+        yield start, line_break.start() if line_break else len(text)
+        start = line_break.end() if line_break else len(text)
 
 
 def _pieces(text: str) -> Iterator[tuple[View, int]]:
     """Each line that holds anything, folded, with its offset in the text."""
-    start = 0
-    for line_break in (*_BREAK.finditer(text), None):
-        end = line_break.start() if line_break else len(text)
+    for start, end in _lines(text):
         view = fold(text[start:end])
         if view.text.strip(" "):
             yield view, start
-        start = line_break.end() if line_break else end
 
 
 def _hyphenated(view: View, following: View) -> bool:

@@ -21,7 +21,7 @@ _MAX_READINGS = 8
 _LONGEST_SYLLABLE = 6
 
 #: The letters of a term's pinyin below which a word of another language is as likely.
-_MIN_LETTERS = 6
+_MIN_LETTERS = 5
 
 _DOUBTFUL = 0.45
 
@@ -44,12 +44,25 @@ class Sounds:
 
 def sound_keys(folded: str) -> set[str]:
     """The keys under which a folded term is looked up; none for a term with fewer than two Chinese characters."""
-    known = spoken()
-    sounds = [known.get(character) or ((character,) if _plain(character) else ()) for character in folded]
-    if sum(character in known for character in folded) < 2:  # noqa: PLR2004 - one syllable is in every word
+    if folded.isascii():
         return set()
-    chosen = islice(product(*(options for options in sounds if options)), _MAX_READINGS)
-    return {_joined("".join(syllables)) for syllables in chosen}
+    known = spoken()
+    heard: list[tuple[str, ...]] = []
+    syllables = 0
+    for character in folded:
+        options = known.get(character)
+        if options is not None:
+            syllables += 1
+            heard.append(options)
+        elif _plain(character):
+            heard.append((character,))
+    if syllables < 2:  # noqa: PLR2004 - one syllable is in every word
+        return set()
+    keys: set[str] = set()
+    for chosen in islice(product(*heard), _MAX_READINGS):
+        keys.add(_joined("".join(chosen)))
+        keys.add("".join(map(_joined, chosen)))
+    return keys
 
 
 def sounds(characters: Sequence[str]) -> Sounds:
@@ -61,6 +74,8 @@ def sounds(characters: Sequence[str]) -> Sounds:
     before = ""
     for at, character in enumerate(characters):
         reading = known.get(character)
+        if reading or (at and characters[at - 1] in known):
+            before = ""
         for letter in reading[0] if reading else character if _plain(character) else "":
             silent = (letter == "h" and before in "zcs") or (letter == "g" and before == "n")
             if silent and before:
@@ -168,9 +183,10 @@ def _heard(character: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _plain(character: str) -> bool:
-    return "a" <= character <= "z"
+    return "a" <= character <= "z" or "0" <= character <= "9"
 
 
+@lru_cache(maxsize=4096)
 def _joined(letters: str) -> str:
     return _SILENT.sub("", letters).translate(_CONFUSED)
 

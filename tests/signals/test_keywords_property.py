@@ -1,12 +1,16 @@
 """Against brute force: every place where a term could stand is tried."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain import KeywordMatch
+from app.domain import VIEWS, KeywordMatch, TextSource
 from app.signals.explain import explain, tokens
-from app.signals.normalise import View, fold
-from tests.signals.keyword_support import FOLD_ONLY, counted, find
+from app.signals.keywords import AhoCorasickMatcher
+from app.signals.normalise import View, fold, fold_term
+from app.signals.pinyin import spell
+from tests.signals.keyword_support import FOLD_ONLY, counted, find, keyword_list, text_of
 
 #: Small, so that terms overlap, repeat and adjoin: words, CJK, an expansion, marks, a symbol, a look-alike.
 _ALPHABET = "ab枪支 -ßａ\u0301\u200bⓐ①а😀\t"
@@ -74,10 +78,52 @@ def test_a_span_cuts_out_what_it_says(terms: list[str], lines: list[str]) -> Non
             assert fold(match.matched).text == fold(match.term).text.strip(" ")
         elif match.view == "wrapped":
             assert _begins_like(match)
-        elif end == len(line) or "columns" in match.view:
-            continue
+
+
+#: Beside the above: what is disguised and what disguises.
+_DISGUISES = _ALPHABET + "槍木仓il1!4@0o$*qiangzh"
+
+
+@given(
+    st.lists(st.text("ab枪支护ilo1 -", min_size=2, max_size=6).filter(str.strip), min_size=1, max_size=6),
+    st.text(_DISGUISES, max_size=40),
+)
+@settings(max_examples=400)
+def test_what_a_span_cuts_out_reads_as_the_term(terms: list[str], line: str) -> None:
+    for match in find(terms, line, views=tuple(VIEWS.items())).matches:
+        text, term = fold(match.matched).text, fold_term(match.term)
+        views = set(match.view.split("+"))
+        if views == {"fold"}:
+            assert text == term
+        elif views & {"pinyin", "fuzzy_pinyin", "homophones"}:
+            spelling = spell(tokens(text), tokens(term))
+            assert spelling is not None
+            assert spelling.view in views
         else:
-            assert explain(tokens(fold(match.matched).text), tokens(fold(match.term).text)) is not None, match
+            read = text[::-1] if "reversed" in views else text
+            assert any(explain(tokens(read, signs=signs), tokens(term, signs=signs)) for signs in (False, True)), match
+
+
+@given(
+    st.lists(st.text("ab枪支护", min_size=2, max_size=3), min_size=1, max_size=6, unique=True),
+    st.lists(st.text("ab枪支护", min_size=2, max_size=5), max_size=4),
+    st.text("ab枪支护 *槍", max_size=30),
+)
+@settings(max_examples=300)
+def test_allow_phrases_never_create_a_match(terms: list[str], allow: list[str], line: str) -> None:
+    plain = keyword_list(*terms)
+    excused = replace(plain, allow=tuple(allow), digest="sha256:excused")
+    matcher = AhoCorasickMatcher()
+    text = {TextSource.OCR: text_of(line)}
+    without = {
+        (match.span, match.term) for match in matcher.match([replace(plain, digest="sha256:plain")], text).matches
+    }
+    found = matcher.match([excused], text).matches
+    for match in found:
+        assert match.term in terms
+        assert (match.span, match.term) in without or any(
+            start <= match.span[0] and match.span[1] <= end for (start, end), _ in without
+        )
 
 
 def _begins_like(match: KeywordMatch) -> bool:
