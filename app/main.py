@@ -3,9 +3,11 @@ directory; `create_app` puts HTTP in front of them."""
 
 import asyncio
 import hmac
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from litestar import Litestar
@@ -15,12 +17,12 @@ from app.audit.ports import AuditLog
 from app.engine.base import EngineConfig
 from app.engine.catalogue import load_catalogue, resolve
 from app.engine.local import LocalEngine
-from app.errors import ConfigurationError, PolicyInvalid, PolicyProblem
+from app.errors import ConfigurationError, PolicyInvalid, PolicyProblem, QueueFull
 from app.http.app import HttpLimits
 from app.http.app import create_app as create_http_app
 from app.http.auth import Access, Sessions
 from app.http.keys import FileKeyRing, admin_key, session_secret
-from app.http.services import PolicyCheck, Services
+from app.http.services import PolicyBacktest, PolicyCheck, Services
 from app.http.uploads import UploadLimits
 from app.intake.decode import Intake, IntakeLimits
 from app.jobs.scheduler import Scheduler, build_scheduler
@@ -29,8 +31,10 @@ from app.media_pool import MediaPool
 from app.moderation.admission import Admission, AdmissionLimits
 from app.moderation.collect import Signals
 from app.moderation.pipeline import Deadlines, Moderator
+from app.policy.backtest import Report
 from app.policy.live import LiveRuleset
 from app.policy.load import build_ruleset
+from app.policy.rerun import Plan, rerun
 from app.review.desk import ReviewDesk
 from app.service import Service
 from app.settings import Settings
@@ -40,6 +44,7 @@ from app.signals.model_text import ModelText
 from app.signals.ocr import RapidOcrReader, load_ocr
 from app.signals.probes import Probes
 from app.signals.scene import Scene
+from app.store.archive import SqlArchive
 from app.store.audit import SqlAuditLog
 from app.store.cases import SqlCaseStore
 from app.store.decisions import SqlDecisionStore
@@ -103,6 +108,7 @@ def build(settings: Settings) -> Portcullis:
         desk=desk,
         ruleset=ruleset,
         check_policy=_policy_check(ruleset),
+        backtest=_backtest(ruleset, SqlArchive(database), SqlRulesets(database)),
         audit_log=audit_log,
         engine_info=lambda: engine.info,
         readiness=service.readiness,
@@ -143,10 +149,17 @@ def database_url(settings: Settings) -> str:
 @asynccontextmanager
 async def open_audit_log(settings: Settings) -> AsyncIterator[AuditLog]:
     """The log alone, beside a service that may be running. Raises StoreUnavailable and ConfigurationError."""
+    async with open_database(settings) as database:
+        yield SqlAuditLog(database)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """Beside a service that may be running. Raises StoreUnavailable and ConfigurationError."""
     database = Database(database_url(settings))
     await database.start()
     try:
-        yield SqlAuditLog(database)
+        yield database
     finally:
         await database.aclose()
 
@@ -218,3 +231,18 @@ def _policy_check(ruleset: LiveRuleset) -> PolicyCheck:
         return ()
 
     return check
+
+
+def _backtest(ruleset: LiveRuleset, archive: SqlArchive, rulesets: SqlRulesets) -> PolicyBacktest:
+    turn = asyncio.Lock()
+
+    async def backtest(policy: bytes, since: datetime) -> Report:
+        """With the lists of the moment, on half the cores, one at a time: uploads go on."""
+        if turn.locked():
+            raise QueueFull("another backtest is running", retry_after_s=30)
+        async with turn:
+            candidate = await asyncio.to_thread(build_ruleset, policy, ruleset.current.lists)
+            processes = max(1, (os.cpu_count() or 1) // 2)
+            return await rerun(Plan(candidate, since, AhoCorasickMatcher, processes), archive, rulesets)
+
+    return backtest

@@ -1,4 +1,4 @@
-"""The command line: `portcullis serve`, `moderate`, `policy`, `audit`, `models`."""
+"""The command line: `portcullis serve`, `moderate`, `policy`, `backtest`, `audit`, `models`."""
 
 import sys
 
@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 import app as portcullis
-from app.cli import audit, bench, models, moderate, policy, serve
+from app.cli import audit, backtest, bench, models, moderate, policy, serve
 from app.errors import PortcullisError
 
 cli = typer.Typer(
@@ -20,6 +20,7 @@ cli = typer.Typer(
 )
 cli.command("serve")(serve.serve)
 cli.command("moderate")(moderate.moderate)
+cli.command("backtest")(backtest.backtest)
 cli.add_typer(policy.commands, name="policy")
 cli.add_typer(audit.commands, name="audit")
 cli.add_typer(models.commands, name="models")

@@ -1,6 +1,6 @@
 """The policy that decides now, its history, and a check for the one that might."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, get, post, put
@@ -12,7 +12,9 @@ from app.domain import Activation, ActivationSource
 from app.errors import MalformedRequest, PreconditionRequired
 from app.http.auth import require_scope
 from app.http.problems import policy_problem, problems
-from app.http.services import GivenPolicyCheck, GivenPrincipal, GivenRuleset
+from app.http.services import GivenPolicyBacktest, GivenPolicyCheck, GivenPrincipal, GivenRuleset
+from app.policy.backtest import Report
+from app.policy.since import since_when
 
 _YAML = "application/yaml"
 _MAX_BODY_BYTES = 2 * 1024 * 1024
@@ -109,6 +111,24 @@ class PolicyController(Controller):
             raise MalformedRequest("the policy is not UTF-8") from None
         problems = await check_policy(text)
         return PolicyReport(ok=not problems, problems=[policy_problem(problem) for problem in problems])
+
+    @post(
+        "/backtest",
+        operation_id="backtest_policy",
+        summary="Decide the stored decisions again under another policy",
+        description="The body is YAML; nothing is activated. `since` is a span such as `7d`, or a date.",
+        status_code=200,
+        request_max_body_size=_MAX_BODY_BYTES,
+        responses=problems(400, 401, 403, 413, 415, 422, 429, 503),
+    )
+    async def backtest(
+        self,
+        request: Request[Any, Any, Any],
+        backtest: GivenPolicyBacktest,
+        since: Annotated[str, QueryParameter(max_length=40)] = "7d",
+    ) -> Report:
+        start = since_when(since, datetime.now(UTC))
+        return await backtest(await _policy_bytes(request), start)
 
     @put(
         "/",

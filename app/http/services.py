@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from litestar.di import NamedDependency, Provide
@@ -13,6 +14,7 @@ from app.errors import PolicyProblem
 from app.http.auth import Access, Connection, Principal, authenticate
 from app.moderation.pipeline import Moderator
 from app.moderation.ports import AuditOutbox, DecisionStore, EvidenceStore
+from app.policy.backtest import Report
 from app.policy.live import LiveRuleset
 from app.review.desk import ReviewDesk
 
@@ -20,6 +22,9 @@ from app.review.desk import ReviewDesk
 Readiness: TypeAlias = Callable[[], Awaitable[Mapping[str, str | None]]]
 #: A policy's YAML text, checked with the lists of the moment -> everything wrong with it.
 PolicyCheck: TypeAlias = Callable[[str], Awaitable[tuple[PolicyProblem, ...]]]
+#: A policy's YAML, and from when on -> what it would have decided. Raises PolicyInvalid, and QueueFull while another
+#: one is running.
+PolicyBacktest: TypeAlias = Callable[[bytes, datetime], Awaitable[Report]]
 EngineView: TypeAlias = Callable[[], EngineInfo]
 
 
@@ -34,6 +39,7 @@ class Services:
     desk: ReviewDesk
     ruleset: LiveRuleset
     check_policy: PolicyCheck
+    backtest: PolicyBacktest
     audit_log: AuditLog
     engine_info: EngineView
     readiness: Readiness
@@ -46,6 +52,7 @@ GivenOutbox: TypeAlias = NamedDependency[SkipValidation[AuditOutbox]]
 GivenDesk: TypeAlias = NamedDependency[SkipValidation[ReviewDesk]]
 GivenRuleset: TypeAlias = NamedDependency[SkipValidation[LiveRuleset]]
 GivenPolicyCheck: TypeAlias = NamedDependency[SkipValidation[PolicyCheck]]
+GivenPolicyBacktest: TypeAlias = NamedDependency[SkipValidation[PolicyBacktest]]
 GivenAuditLog: TypeAlias = NamedDependency[SkipValidation[AuditLog]]
 GivenEngineInfo: TypeAlias = NamedDependency[SkipValidation[EngineView]]
 GivenReadiness: TypeAlias = NamedDependency[SkipValidation[Readiness]]
@@ -63,6 +70,7 @@ def dependencies(services: Services) -> dict[str, Provide]:
         "desk",
         "ruleset",
         "check_policy",
+        "backtest",
         "audit_log",
         "engine_info",
         "readiness",

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,17 @@ from app.intake.limits import IntakeLimits
 from app.moderation.admission import Admission, AdmissionLimits
 from app.moderation.collect import Signals
 from app.moderation.pipeline import Deadlines, Moderator
+from app.policy.backtest import Report
 from app.policy.live import LiveRuleset
 from app.policy.load import build_ruleset
+from app.policy.rerun import Plan, rerun
 from app.review.desk import ReviewDesk
 from app.signals.codes import ZxingReader
 from app.signals.keywords import AhoCorasickMatcher
 from app.signals.model_text import ModelText
 from app.signals.probes import Probes
 from app.signals.scene import Scene
-from app.store import Database, LocalEvidenceStore, SqlAuditLog, SqlCaseStore, SqlDecisionStore, SqlRulesets
+from app.store import Database, LocalEvidenceStore, SqlArchive, SqlAuditLog, SqlCaseStore, SqlDecisionStore, SqlRulesets
 from app.web import console_handlers, problem_page
 
 POLICY = """\
@@ -216,6 +219,11 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
             return invalid.problems
         return ()
 
+    async def backtest(policy: bytes, since: datetime) -> Report:
+        candidate = build_ruleset(policy, ruleset.current.lists)
+        plan = Plan(candidate, since, AhoCorasickMatcher, processes=1)
+        return await rerun(plan, SqlArchive(database), SqlRulesets(database))
+
     services = Services(
         version="1.2.3",
         access=Access(keys, Sessions(secrets.token_bytes(32))),
@@ -242,6 +250,7 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
         desk=desk,
         ruleset=ruleset,
         check_policy=check_policy,
+        backtest=backtest,
         audit_log=audit_log,
         engine_info=lambda: engine.info,
         readiness=readiness,

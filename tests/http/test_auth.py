@@ -24,6 +24,7 @@ NEEDS: dict[tuple[str, str], set[str]] = {
     ("GET", "/v1/policy"): {"policy"},
     ("PUT", "/v1/policy"): {"policy"},
     ("POST", "/v1/policy/check"): {"policy"},
+    ("POST", "/v1/policy/backtest"): {"policy"},
     ("GET", "/v1/policy/versions"): {"policy"},
     ("GET", "/v1/policy/versions/sha256:x"): {"policy"},
     ("POST", "/v1/policy/versions/sha256:x/activate"): {"policy"},

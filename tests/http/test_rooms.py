@@ -167,6 +167,24 @@ async def test_a_put_without_its_base_or_with_mistakes_changes_nothing(rig: Rig)
     assert rig.ruleset.current.digest == before
 
 
+async def test_a_backtest_tells_what_a_policy_would_have_decided(rig: Rig) -> None:
+    rig.p["violence"] = 0.7
+    decision = await rig.decide()
+    stricter = POLICY.replace("reject: 0.9", "reject: 0.6")
+    async with rig.client("policy") as client:
+        answer = await client.post("/v1/policy/backtest", content=stricter, params={"since": "1h"})
+        assert answer.status_code == 200, answer.text
+        report = answer.json()
+        assert (report["decisions"], report["flips"]) == (1, 1)
+        assert (report["before"]["review"], report["after"]["reject"]) == (1, 1)
+        assert report["by_rule"][0]["rule"] == "graphic-violence"
+        assert report["by_rule"][0]["examples"][0]["decision"] == decision["id"]
+        assert (await client.get("/v1/policy")).text == POLICY
+        wrong = await client.post("/v1/policy/backtest", content=stricter, params={"since": "yesterday"})
+        assert (wrong.status_code, wrong.json()["field"]) == (400, "since")
+        assert (await client.post("/v1/policy/backtest", content="version: 2")).status_code == 422
+
+
 async def test_the_history_comes_in_pages(rig: Rig) -> None:
     async with rig.client("policy") as client:
         for high in (0.91, 0.92):

@@ -117,3 +117,41 @@ def test_a_model_that_is_not_here_says_which_files_go_where(run) -> None:
 def test_models_list_and_path(run) -> None:
     assert "youtu-vl-4b" in run("models", "list").stdout
     assert all(Path(line).is_file() for line in run("models", "path", "demo").stdout.split())
+
+
+def test_backtest_tells_what_another_policy_would_have_decided(run, tmp_path: Path) -> None:
+    run("moderate", str(SAMPLES))
+    milder = tmp_path / "milder.yaml"
+    milder.write_text(
+        (REPOSITORY / "policies.yaml")
+        .read_text()
+        .replace(
+            "when: keywords.contraband.count > 0\n    then: reject",
+            "when: keywords.contraband.count > 0\n    then: review",
+        )
+    )
+    flips, chart = tmp_path / "flips.jsonl", tmp_path / "chart.svg"
+    done = run(
+        "backtest",
+        str(milder),
+        "--since",
+        "1h",
+        "--flips",
+        str(flips),
+        "--sweep",
+        "tolerated=0.5..0.9",
+        "--plot",
+        str(chart),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 decisions, 2 decided again" in done.stdout
+    assert "no rule any more: 1 reject → review" in done.stdout
+    [flip] = [json.loads(line) for line in flips.read_text().splitlines()]
+    assert (flip["before"], flip["after"]) == ("reject", "review")
+    assert "contraband-for-sale" in flip["rules"]
+    assert chart.read_text().count("<polyline") == 3
+    as_json = run("backtest", str(milder), "--since", "1h", "--json")
+    assert json.loads(as_json.stdout)["flips"] == 1
+    assert run("backtest", str(milder), "--since", "soon").returncode == 2
+    milder.write_text("version: 2")
+    assert run("backtest", str(milder)).returncode == 1
