@@ -1,4 +1,5 @@
-"""Structured logs to stderr: text for people, or one JSON object a line. Every line carries an `action`."""
+"""Structured logs to stderr: text for people, or one JSON object a line. Every line that the service writes itself
+carries an `action`; libraries are only heard when something is wrong."""
 
 import logging
 import sys
@@ -6,7 +7,19 @@ import sys
 import structlog
 
 #: Libraries whose chatter at `info` says nothing an operator can act on.
-_QUIET = ("alembic", "apscheduler", "httpx", "rapidocr", "RapidOCR", "watchfiles", "aiosqlite", "huggingface_hub")
+_QUIET = (
+    "aiosqlite",
+    "alembic",
+    "httpx",
+    "huggingface_hub",
+    "rapidocr",
+    "RapidOCR",
+    "uvicorn",
+    "watchfiles",
+)
+
+#: Warns whenever a job that is still running skips a turn, as it is meant to.
+_QUIETER = "apscheduler"
 
 
 def configure_logs(*, level: str, as_json: bool) -> None:
@@ -42,3 +55,4 @@ def configure_logs(*, level: str, as_json: bool) -> None:
     logging.basicConfig(level=number, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    logging.getLogger(_QUIETER).setLevel(logging.ERROR)

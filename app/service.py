@@ -52,9 +52,11 @@ class Service:
         self._warming = asyncio.create_task(self.pool.start(), name="media workers")
         self._watching = asyncio.create_task(self.ruleset.watch(), name="policy watch")
         self.scheduler.start()
+        log.info("the service accepts uploads", action="service_started")
 
     async def stop(self) -> None:
         """In the order that lets each part finish what others still need."""
+        log.info("the service stops", action="service_stopping")
         await self.scheduler.shutdown()
         for task in (self._watching, self._warming):
             if task is not None:
@@ -64,6 +66,7 @@ class Service:
         await self.pool.aclose()
         await self._seal_the_rest()
         await self.database.aclose()
+        log.info("the service has stopped", action="service_stopped")
 
     async def _seal_the_rest(self) -> None:
         try:
