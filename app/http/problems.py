@@ -188,6 +188,10 @@ def _of_framework(error: HTTPException) -> Problem:
     if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
         first = error.extra[0]
         name, message = str(first.get("key", "")), str(first.get("message", "is not valid"))
+        if message == repr(name):  # a KeyError's: nothing came under that name
+            message = "missing"
+        if name == "data":  # what handlers call the body
+            name, message = "", f"the body is {message}" if message == "missing" else message
         return Problem(400, code, f"{name}: {message}" if name else message, extra={"field": name} if name else {})
     return Problem(error.status_code, code, _FRAMEWORK_DETAILS.get(error.status_code, error.detail), allow)
 

@@ -277,7 +277,10 @@ def malformed(error: ValidationError, *, within: str | None = None) -> Malformed
 
 
 def _idempotency_key(request: AnyRequest) -> str | None:
-    key = request.headers.get("idempotency-key")
+    keys = request.headers.getall("idempotency-key", [])
+    if len(keys) > 1:
+        raise MalformedRequest("Idempotency-Key: sent twice", field="Idempotency-Key")
+    key = keys[0] if keys else None
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise MalformedRequest("Idempotency-Key: must be 1 to 200 printable ASCII characters", field="Idempotency-Key")
     return key

@@ -1,7 +1,10 @@
 """The console's handlers in one place."""
 
-from litestar import Router
+from typing import Any
+
+from litestar import Request, Router
 from litestar.datastructures import CacheControlHeader
+from litestar.exceptions import NotFoundException
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
@@ -12,6 +15,7 @@ from app.web.templates import STATIC
 from app.web.uploads import decision_page, moderate_form, upload_page
 
 _YEAR_S = 365 * 86_400
+_STATIC_FILES = frozenset(path.name for path in STATIC.iterdir())
 
 
 def console_handlers(*, largest_upload_bytes: int) -> list[ControllerRouterHandler]:
@@ -28,5 +32,13 @@ def console_handlers(*, largest_upload_bytes: int) -> list[ControllerRouterHandl
         include_in_schema=False,
         # Addresses carry the content's digest.
         cache_control=CacheControlHeader(public=True, max_age=_YEAR_S, immutable=True),
+        before_request=_require_ours,
     )
     return [pages, static]
+
+
+def _require_ours(request: Request[Any, Any, Any]) -> None:
+    """Only what is known to lie there is looked for: of other names, some are more than the file system can take."""
+    name = str(request.path_params.get("file_path", "")).removeprefix("/")
+    if name not in _STATIC_FILES:
+        raise NotFoundException
