@@ -8,6 +8,9 @@ import opencc
 
 from app.signals import han, splits
 
+#: Shorter terms are not looked for over a line break.
+_WRAPS = 3
+
 Evasion = Callable[[str, random.Random], str | None]
 
 _TRADITIONAL = opencc.OpenCC("s2t")
@@ -80,7 +83,7 @@ def _pinyin(term: str, rng: random.Random) -> str | None:
     """Some of the characters, or all, as syllables; with spaces between them or without."""
     if not _has_han(term):
         return None
-    every = rng.random() < 0.7
+    every = rng.choice((True, True, False))
     between = rng.choice(("", " "))
     written = ""
     for at, character in enumerate(term):
@@ -128,7 +131,7 @@ def _wrapped(term: str, rng: random.Random) -> str | None:
     if _has_han(term):
         cuts = [at for at in range(1, len(term)) if not (term[at - 1].isascii() and term[at].isascii())]
         cut = rng.choice(cuts)
-        return f"{term[:cut]}\n{term[cut:]}" if len(term) > 2 else None
+        return f"{term[:cut]}\n{term[cut:]}" if len(term) >= _WRAPS else None
     return term.replace(" ", "\n", 1) if " " in term else None
 
 

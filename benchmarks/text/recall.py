@@ -9,6 +9,9 @@ from app.signals.keywords import AhoCorasickMatcher
 from benchmarks.text.baselines import Alternation, ExactSubstring
 from benchmarks.text.evasions import EVASIONS, columns
 
+#: Characters of the shortest term that is written in columns.
+_COLUMN = 3
+
 Finder = Callable[[str], set[str]]
 
 _AROUND_LATIN = (("", ""), ("get a ", " today"), ("best ", ", write us"), ("(", ")"), ("we have ", " for you"))
@@ -77,7 +80,7 @@ def _disguised(term: str, evasion: str, rng: random.Random) -> str | None:
     latin = term[0].isascii()
     before, after = rng.choice(_AROUND_LATIN if latin else _AROUND_HAN)
     if evasion == "columns":
-        return None if latin or len(term) < 3 else columns(before + term + after, rng.randint(3, 5))
+        return None if latin or len(term) < _COLUMN else columns(before + term + after, rng.randint(3, 5))
     disguised = EVASIONS[evasion](term, rng)
     if disguised is None:
         return None
