@@ -76,6 +76,9 @@ _FRAMEWORK_CODES = {
     503: "not_ready",
 }
 
+#: Litestar names a parameter as the handler does, which cannot call one `state`.
+_SENT_NAMES = {"case_state": "state"}
+
 #: What Litestar says of these is their title once more.
 _FRAMEWORK_DETAILS = {
     404: "there is nothing at this address",
@@ -188,6 +191,7 @@ def _of_framework(error: HTTPException) -> Problem:
     if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
         first = error.extra[0]
         name, message = str(first.get("key", "")), str(first.get("message", "is not valid"))
+        name = _SENT_NAMES.get(name, name)
         if message == repr(name):  # a KeyError's: nothing came under that name
             message = "missing"
         if name == "data":  # what handlers call the body

@@ -86,6 +86,13 @@ def test_a_broken_policy_carries_every_problem() -> None:
     )
 
 
+async def test_a_wrong_parameter_is_named_as_it_was_sent(rig: Rig) -> None:
+    async with rig.client("review") as client:
+        body = (await client.get("/v1/reviews?state=lost")).json()
+    assert body["field"] == "state"
+    assert body["detail"].startswith("state: ")
+
+
 def test_a_malformed_request_names_its_field() -> None:
     assert problem_of(MalformedRequest("caption: too long", field="caption")).body()["field"] == "caption"
 
