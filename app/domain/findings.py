@@ -77,12 +77,9 @@ class CodesFinding(Value):
 
     @property
     def as_text(self) -> TextFinding:
-        """The text source `qr`: a line for each payload, and one more where it reads otherwise."""
+        """The text source `qr`: a line for each code, as people read it."""
         lines = tuple(
-            TextLine(text=text, frame=code.frame, box=code.box)
-            for code in self.codes
-            for text in (code.payload, code.readable)
-            if text is not None
+            TextLine(text=code.readable or code.payload, frame=code.frame, box=code.box) for code in self.codes
         )
         return TextFinding(status=self.status, reason=self.reason, lines=lines)
 

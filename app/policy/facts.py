@@ -1,6 +1,7 @@
 """What a condition can see of an upload: values that are known, values that may be higher, and why."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain import (
@@ -17,6 +18,7 @@ from app.policy.bounds import Number
 from app.policy.cel_syntax import Scalar
 from app.policy.schema import Score
 from app.policy.scores import CategoryScore, probe_of
+from app.policy.text_scores import best_score, category_score, counts, highest_severity, of_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def gather(
         _add(facts, f"scores.{name}", score.value, lower_bound=score.lower_bound, blame=blame)
     broken = broken_sources(findings, context)
     for keywords in needs.lists:
-        _add_count(facts, keywords, findings, broken)
+        _add_keywords(facts, keywords, findings, broken)
+    _add_text_scores(facts, needs.lists, findings, broken)
     _add_chars(facts, findings, needs, broken)
     _add_codes(facts, findings)
     return facts
@@ -124,10 +127,40 @@ def _probe_blame(name: str, probes: Mapping[str, ProbeScore]) -> list[str]:
     return [f"probes.{name}: {status}" + (f" ({probe.reason})" if probe.reason else "")]
 
 
-def _add_count(facts: Facts, keywords: KeywordList, findings: Findings, broken: Mapping[TextSource, str]) -> None:
-    count = sum(match.list == keywords.name and match.source in keywords.sources for match in findings.keywords.matches)
+def _add_keywords(facts: Facts, keywords: KeywordList, findings: Findings, broken: Mapping[TextSource, str]) -> None:
+    matches = of_list(keywords, findings.keywords.matches)
     blame = {said for source, said in broken.items() if source in keywords.sources}
-    _add(facts, f"keywords.{keywords.name}.count", count, lower_bound=bool(blame), blame=blame)
+    seen: dict[str, Number] = {
+        "count": _found(keywords, findings),
+        "terms": len({match.term for match in matches if counts(match)}),
+        "score": best_score(matches),
+        "severity": highest_severity(keywords, matches),
+    }
+    for name, value in seen.items():
+        _add(facts, f"keywords.{keywords.name}.{name}", value, lower_bound=bool(blame), blame=blame)
+
+
+def _add_text_scores(
+    facts: Facts, lists: Sequence[KeywordList], findings: Findings, broken: Mapping[TextSource, str]
+) -> None:
+    for category in sorted({keywords.category for keywords in lists}):
+        own = [keywords for keywords in lists if keywords.category == category]
+        blame = {said for source, said in broken.items() if any(source in keywords.sources for keywords in own)}
+        score = category_score(own, findings.keywords.matches)
+        _add(facts, f"text.score.{category}", score, lower_bound=bool(blame), blame=blame)
+
+
+def _found(keywords: KeywordList, findings: Findings) -> int:
+    """How many matches a list has. A term that both readers of the picture saw stands there once."""
+    found = Counter(
+        (match.term, match.source)
+        for match in findings.keywords.matches
+        if match.list == keywords.name and match.source in keywords.sources and counts(match)
+    )
+    twice = sum(
+        min(found[term, TextSource.OCR], found[term, TextSource.MODEL_TEXT]) for term in {one for one, _ in found}
+    )
+    return found.total() - twice
 
 
 def _add_chars(facts: Facts, findings: Findings, needs: Needs, broken: Mapping[TextSource, str]) -> None:

@@ -25,6 +25,11 @@ from app.domain.findings import Box
 _TRUTH_ORDER = {Truth.TRUE: 0, Truth.UNKNOWN: 1, Truth.FALSE: 2}
 
 
+#: Widths of characters in print, as parts of a small letter's.
+_WIDE = 2.0
+_NARROW = frozenset(" ijltfrI1.,:;'|!()[]-")
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A run of text under the same matches."""
@@ -117,7 +122,7 @@ def _texts(record: DecisionRecord) -> tuple[TextView, ...]:
     caption = TextFinding(status=Status.OK, lines=_lines(record.context.caption))
     matches = found.keywords.matches
     codes = found.codes.as_text
-    kinds = [code.kind for code in found.codes.codes for text in (code.payload, code.readable) if text is not None]
+    kinds = [code.kind for code in found.codes.codes]
     others = (
         ("Text read by the model", TextSource.MODEL_TEXT, model_text),
         ("Caption", TextSource.CAPTION, caption),
@@ -192,7 +197,7 @@ def _box(box: Box | None, kind: str, said: str) -> BoxView | None:
 def span_box(text: str, box: Box, span: tuple[int, int]) -> Box:
     """About where a part of a line stands, by the widths that its characters have in print. A line that stands upright
     runs down if it is Chinese; turned Latin may run either way, so all of it is given."""
-    widths = [2 if east_asian_width(character) in "WF" else 1 for character in text]
+    widths = [_width(character) for character in text]
     start, end = sum(widths[: span[0]]) / sum(widths or [1]), sum(widths[: span[1]]) / sum(widths or [1])
     top_left, top_right, bottom_right, bottom_left = box
     if dist(top_left, top_right) >= dist(top_left, bottom_left):
@@ -202,7 +207,7 @@ def span_box(text: str, box: Box, span: tuple[int, int]) -> Box:
             _between(bottom_left, bottom_right, end),
             _between(bottom_left, bottom_right, start),
         )
-    if 1 in widths:
+    if any(character.isalpha() and _width(character) < _WIDE for character in text):
         return box
     return (
         _between(top_left, bottom_left, start),
@@ -210,6 +215,14 @@ def span_box(text: str, box: Box, span: tuple[int, int]) -> Box:
         _between(top_right, bottom_right, end),
         _between(top_left, bottom_left, end),
     )
+
+
+def _width(character: str) -> float:
+    if east_asian_width(character) in "WF":
+        return _WIDE
+    if character in _NARROW:
+        return 0.55
+    return 1.45 if character in "mwMW@%" else 1.2 if character.isupper() else 1.0
 
 
 def _between(one: tuple[float, float], other: tuple[float, float], share: float) -> tuple[float, float]:

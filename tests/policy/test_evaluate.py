@@ -3,7 +3,7 @@ from itertools import permutations
 
 import pytest
 
-from app.domain import Code, CodesFinding, Findings, Mode, Outcome, Severity, Status, TextSource, Truth
+from app.domain import Code, CodesFinding, Findings, Mode, Outcome, Severity, Status, TextFinding, TextSource, Truth
 from tests.policy.build import LISTS, allow, findings, judge, keyword_list, match, reading, rule, ruleset
 
 HIGH = "probes.a.p >= thresholds.high"
@@ -137,6 +137,18 @@ class TestCounts:
         assert results == {"wordy": Truth.TRUE, "mute": Truth.FALSE}
         results = {one.id: one.result for one in judge(rules, findings(ocr=Status.FAILED, text="")).rules}
         assert results == {"wordy": Truth.UNKNOWN, "mute": Truth.UNKNOWN}
+
+    def test_what_two_readers_of_the_picture_saw_counts_once(self) -> None:
+        rules = ruleset(rule("words", "keywords.banned.count >= 2"), defaults={"signals": {"model_text": True}})
+        both = [match("banned", TextSource.OCR), match("banned", TextSource.MODEL_TEXT)]
+        for matches, outcome in ((both, Outcome.PASS), ([*both, match("banned", TextSource.CAPTION)], Outcome.REJECT)):
+            found = findings(matches=matches)
+            sources = found.keywords.sources | {TextSource.MODEL_TEXT: Status.OK}
+            read = {
+                "model_text": TextFinding(status=Status.OK),
+                "keywords": found.keywords.model_copy(update={"sources": sources}),
+            }
+            assert judge(rules, found.model_copy(update=read)).outcome is outcome
 
     def test_with_codes_unread_no_match_is_not_no_code(self) -> None:
         rules = ruleset(rule("words", BANNED), rule("coded", "codes.count > 0", "review"))
