@@ -61,6 +61,10 @@ class _Scorer:
             return ProbeScore(status=Status.SKIPPED, reason=NOT_ASKED)
         fitted = probe.calibration
         calibration = fitted if fitted and fitted.model == self.model_digest else None
+        if len(finding.readings) == 1 and self.frames == {finding.readings[0].frame} and len(self.languages) == 1:
+            only = _judge(finding.readings[0], calibration, self.min_mass)  # by far the most common
+            if only.p is not None and finding.readings[0].language in self.languages:
+                return ProbeScore(status=Status.OK, p=only.p, mass=only.mass, calibrated=calibration is not None)
         reads = [_judge(reading, calibration, self.min_mass) for reading in finding.readings]
         asked = {(reading.frame, reading.language) for reading in finding.readings}
         absent = sum((frame, language) not in asked for frame in self.frames for language in self.languages)
@@ -107,7 +111,7 @@ def _partial(bad: _Read, missing: int, total: int) -> str:
 
 
 def _exp(x: float) -> float:
-    return math.exp(min(x, _MAX_EXPONENT))
+    return math.exp(x if x < _MAX_EXPONENT else _MAX_EXPONENT)
 
 
 def _sigmoid(x: float) -> float:

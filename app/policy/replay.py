@@ -124,6 +124,7 @@ class _Replay:
         self._thresholds = thresholds
         self._columns = _Columns(rows, self._program.compiler.kinds, thresholds)
         self._leaves: dict[str, Both] = {}
+        self._unasked_rows: dict[str, Bools] = {}
 
     def result(self) -> Replayed:
         live = [self._judge(one) for one in self._program.rules if one.rule.mode is Mode.LIVE]
@@ -196,7 +197,7 @@ class _Replay:
         both = _fold(compiled.tree, iter([self._leaf(leaf) for leaf in compiled.leaves]))
         unknown = ~(both.true | both.false)
         unasked = self._none
-        if unknown.any():
+        if self._rows_with_unasked and unknown.any():
             for leaf in compiled.leaves:
                 result = self._leaf(leaf)
                 blank = unknown & ~(result.true | result.false)
@@ -234,7 +235,15 @@ class _Replay:
         return _Judges(self._program, self._rows, self._thresholds)
 
     def _unasked(self, name: str) -> Bools:
-        return np.fromiter((name in row.unasked for row in self._rows), bool, len(self._rows))
+        if name not in self._unasked_rows:
+            made = self._none.copy()
+            made[[at for at in self._rows_with_unasked if name in self._rows[at].unasked]] = True
+            self._unasked_rows[name] = made
+        return self._unasked_rows[name]
+
+    @cached_property
+    def _rows_with_unasked(self) -> list[int]:
+        return [at for at, row in enumerate(self._rows) if row.unasked]
 
     def _unasked_names(self, compiled: CompiledRule) -> frozenset[str]:
         """A rule hangs on its own names, and on those of the allow rules that may set it aside."""
