@@ -53,6 +53,7 @@ from app.store.retention import SqlRetention
 from app.store.rulesets import SqlRulesets
 from app.store.session import Database
 from app.store.ticks import SqlTicks
+from app.store.urls import driver_url, sqlite_path
 from app.web import console_handlers, problem_page
 
 _MIB = 1 << 20
@@ -155,8 +156,16 @@ async def open_audit_log(settings: Settings) -> AsyncIterator[AuditLog]:
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """Beside a service that may be running. Raises StoreUnavailable and ConfigurationError."""
-    database = Database(database_url(settings))
+    """Beside a service that may be running, for commands that only look. Raises StoreUnavailable, and
+    ConfigurationError also where no service has kept a database: an empty one would look like nothing to find."""
+    configure_logs(level="error", as_json=settings.log_json)
+    url = database_url(settings)
+    path = sqlite_path(driver_url(url))
+    if path is not None and not path.is_file():
+        raise ConfigurationError(
+            f"there is no database at {path}: PORTCULLIS_DATA_DIR and PORTCULLIS_DATABASE_URL must be the service's"
+        )
+    database = Database(url)
     await database.start()
     try:
         yield database

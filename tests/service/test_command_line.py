@@ -107,6 +107,15 @@ def test_a_port_that_cannot_be_is_refused(run) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [("audit", "verify"), ("backtest", "policies.yaml")])
+def test_nothing_is_said_of_a_database_that_is_not_there(run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = run(*command)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f"there is no database at {tmp_path / 'var' / 'portcullis.db'}" in done.stderr
+    assert not (tmp_path / "var").exists()
+
+
 def test_a_model_that_is_not_here_says_which_files_go_where(run) -> None:
     done = run("models", "path", "youtu-vl-4b")
     assert done.returncode == 2
