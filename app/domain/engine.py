@@ -9,23 +9,27 @@ from app.domain.words import Status
 
 class QuestionKind(StrEnum):
     YES_NO = "yes_no"
+    CHOICE = "choice"
     GENERATE = "generate"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`prompt` is plain text: control tokens in it are never parsed. `max_tokens` bounds a generated answer."""
+    """`prompt` is plain text: control tokens in it are never parsed. `max_tokens` bounds a generated answer; `choices`
+    are the words that a choice is between, two at least, none the beginning of another."""
 
     id: str
     kind: QuestionKind
     prompt: str
     max_tokens: int = 0
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One question's end. A yes/no answer that is ok has both logarithms (natural, over the whole vocabulary); a
-    generated one has `text`, with `truncated` when `max_tokens` ended it."""
+    choice has one for each of its words, in their order: that the answer begins with it. A generated one has `text`,
+    with `truncated` when `max_tokens` ended it."""
 
     question_id: str
     status: Status
@@ -34,6 +38,7 @@ class Answer:
     log_no: float | None = None
     text: str | None = None
     truncated: bool = False
+    log_choices: tuple[float, ...] | None = None
 
 
 class Priority(IntEnum):

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     PICTURE_TOO_LARGE = "picture_too_large_for_context"
     MALFORMED_PICTURE = "malformed_picture"
     NO_TOKENS_ALLOWED = "no_tokens_allowed"
+    CHOICES_NOT_DISTINCT = "choices_not_distinct"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import inspect
+import itertools
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind, Status
 from app.engine.base import Reason, all_unanswered, is_sound, unanswered
@@ -26,8 +27,16 @@ def generated(question: Question, text: str, *, truncated: bool = False) -> Answ
     return Answer(question_id=question.id, status=Status.OK, text=text, truncated=truncated)
 
 
+def chosen(question: Question, probabilities: Sequence[float]) -> Answer:
+    """The answer of a model that begins with each of the words so often. Each strictly between 0 and 1."""
+    logs = tuple(math.log(p) for p in probabilities)
+    return Answer(question_id=question.id, status=Status.OK, log_choices=logs)
+
+
 def harmless(_job: EngineJob, question: Question) -> Answer:
-    """No to every probe, and a bland description."""
+    """No to every probe, no preference in a choice, and a bland description."""
+    if question.kind is QuestionKind.CHOICE:
+        return chosen(question, [0.999 / len(question.choices)] * len(question.choices))
     return yes_no(question, 0.01) if question.kind is QuestionKind.YES_NO else generated(question, "a plain picture")
 
 
@@ -62,8 +71,9 @@ class FakeEngine:
             return unanswered(question, Status.FAILED, Reason.ENGINE_UNAVAILABLE)
         if not is_sound(job.picture):
             return unanswered(question, Status.FAILED, Reason.MALFORMED_PICTURE)
-        if question.kind is QuestionKind.GENERATE and question.max_tokens < 1:
-            return unanswered(question, Status.FAILED, Reason.NO_TOKENS_ALLOWED)
+        wrong = _mistake(question)
+        if wrong is not None:
+            return unanswered(question, Status.FAILED, wrong)
         remaining_s = job.deadline_at - time.monotonic()
         if remaining_s <= 0:
             return unanswered(question, Status.TIMEOUT, Reason.DEADLINE)
@@ -79,3 +89,18 @@ class FakeEngine:
             return await answer if inspect.isawaitable(answer) else answer
         except EngineError as error:
             return unanswered(question, Status.FAILED, error.code)
+
+
+def _mistake(question: Question) -> Reason | None:
+    if question.kind is QuestionKind.GENERATE and question.max_tokens < 1:
+        return Reason.NO_TOKENS_ALLOWED
+    if question.kind is QuestionKind.CHOICE and not _are_distinct(question.choices):
+        return Reason.CHOICES_NOT_DISTINCT
+    return None
+
+
+def _are_distinct(choices: Sequence[str]) -> bool:
+    """As the real engine sees it with a token for each character."""
+    return len(choices) > 1 and all(
+        one and not other.startswith(one) for one, other in itertools.permutations(choices, 2)
+    )

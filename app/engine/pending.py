@@ -51,6 +51,7 @@ class PendingJob:
                     kind=question.kind,
                     prompt=question.prompt.encode("utf-8", "replace").decode(),
                     max_tokens=question.max_tokens,
+                    choices=tuple(choice.encode("utf-8", "replace").decode() for choice in question.choices),
                 )
                 for number, question in self.open.items()
             ),
@@ -68,6 +69,7 @@ class PendingJob:
                     log_no=answered.log_no,
                     text=answered.text,
                     truncated=answered.truncated,
+                    log_choices=answered.log_choices,
                 )
             )
             self.complete = not self.open

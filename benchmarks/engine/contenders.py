@@ -103,6 +103,8 @@ class _Process:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            # As the engine is: some kernels share the processor out by session.
+            start_new_session=True,
             env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
         )
         return self._process

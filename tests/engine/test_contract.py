@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import cast
@@ -9,7 +10,7 @@ from typing import cast
 import pytest
 
 from app.domain import Answer, EngineJob, EngineState, Picture, Question, QuestionKind, Status
-from app.engine.fake import FakeEngine, generated, yes_no
+from app.engine.fake import FakeEngine, generated, harmless, yes_no
 from app.engine.local import LocalEngine
 from app.moderation.ports import Engine
 from tests.engine.jobs import BOUND, all_answers, caption, job, picture, probes
@@ -19,6 +20,8 @@ def brightness(job_: EngineJob, question: Question) -> Answer:
     """An answer that depends on the picture, as a model's does."""
     if question.kind is QuestionKind.GENERATE:
         return generated(question, f"a picture that begins with {job_.picture.rgb[0]}")
+    if question.kind is QuestionKind.CHOICE:
+        return harmless(job_, question)
     return yes_no(question, (job_.picture.rgb[0] + 1) / 258)
 
 
@@ -130,6 +133,26 @@ async def test_a_malformed_picture_fails_without_being_shown(engine: Engine) -> 
     answers = await all_answers(engine.ask(job(probes()[:2], Picture(64, 64, b"\0" * 100))))
 
     assert [(answer.status, answer.reason) for answer in answers] == [(Status.FAILED, "malformed_picture")] * 2
+
+
+async def test_a_choice_has_a_probability_for_each_word(engine: Engine) -> None:
+    words = ("Yes", "No", "gambling")
+    question = Question("kind", QuestionKind.CHOICE, "Which word is it?", choices=words)
+
+    (answer,) = await all_answers(engine.ask(job([question])))
+
+    assert answer.status is Status.OK
+    assert answer.log_choices is not None
+    assert len(answer.log_choices) == len(words)
+    assert 0 < sum(math.exp(log) for log in answer.log_choices) <= 1
+
+
+async def test_choices_that_cannot_be_told_apart_fail(engine: Engine) -> None:
+    question = Question("kind", QuestionKind.CHOICE, "Which word is it?", choices=("same", "same"))
+
+    (answer,) = await all_answers(engine.ask(job([question])))
+
+    assert (answer.status, answer.reason) == (Status.FAILED, "choices_not_distinct")
 
 
 async def test_a_generated_answer_without_room_fails(engine: Engine) -> None:

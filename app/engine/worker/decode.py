@@ -33,8 +33,9 @@ def fork(model: Model, source: int, sequence: int, upto: int = -1) -> None:
     llama_cpp.llama_memory_seq_cp(model.memory, source, sequence, -1 if upto < 0 else 0, upto)
 
 
-def drop(model: Model, sequence: int) -> None:
-    llama_cpp.llama_memory_seq_rm(model.memory, sequence, -1, -1)
+def drop(model: Model, sequence: int, start: int = -1) -> None:
+    """Forget a sequence, or what it holds from position `start` on."""
+    llama_cpp.llama_memory_seq_rm(model.memory, sequence, start, -1)
 
 
 def forget(model: Model, *, wipe: bool) -> None:

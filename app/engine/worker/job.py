@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from app.domain import QuestionKind, Status
 from app.engine.base import Reason
 from app.engine.worker import plan
+from app.engine.worker.choosing import Choosing
 from app.engine.worker.ledger import Account
 from app.engine.worker.picture import Prefix
 from app.engine.worker.prompt import Tokenizer
@@ -16,18 +17,21 @@ from app.engine.worker.protocol import Answered, Ask, AskedQuestion, Done
 Say = Callable[[Answered | Done], None]
 
 _PREPARED_AT_ONCE = 32
+#: Each takes a step when it is more than one token.
+_MOST_CHOICES = 64
 
 
 @dataclass(slots=True, eq=False)
 class Asking:
     """A question under way. `pending` are the tokens the model has yet to read, the first of them at `position`; what
-    it wrote itself is in `grown`."""
+    it wrote itself is in `grown`. `choosing` is there for a choice."""
 
     question: plan.Prepared
     sequence: int
     position: int
     pending: tuple[int, ...]
     grown: list[int] = field(default_factory=list)
+    choosing: Choosing | None = None
 
     def read(self, count: int) -> None:
         """The model has read so many of the pending tokens."""
@@ -85,7 +89,8 @@ class Job:
     def begin_next(self, sequence: int) -> None:
         self._promises.pop()
         question = self._waiting.pop()
-        self.asking[sequence] = Asking(question, sequence, self.start, question.tokens)
+        choosing = Choosing(question.choices) if question.kind is QuestionKind.CHOICE else None
+        self.asking[sequence] = Asking(question, sequence, self.start, question.tokens, choosing=choosing)
 
     @property
     def prepared(self) -> bool:
@@ -106,7 +111,9 @@ class Job:
             if question.number not in self.open:
                 continue
             found = _tokenized(tokenizer, question, ending, room)
-            if found is None or found.cells > room:
+            if found is not None and question.kind is QuestionKind.CHOICE and not plan.are_distinct(found.choices):
+                self.fail(question.number, Reason.CHOICES_NOT_DISTINCT)
+            elif found is None or found.cells > room:
                 self.fail(question.number, Reason.QUESTION_TOO_LONG)
             else:
                 self._prepared.append(found)
@@ -133,6 +140,9 @@ class Job:
             Answered(job=self.ask.job, number=number, status=Status.OK, text=text.strip(), truncated=truncated)
         )
 
+    def answer_choice(self, number: int, log_choices: Iterable[float]) -> None:
+        self._answer(Answered(job=self.ask.job, number=number, status=Status.OK, log_choices=tuple(log_choices)))
+
     def fail(self, number: int, reason: Reason) -> None:
         self._answer(Answered(job=self.ask.job, number=number, status=Status.FAILED, reason=reason))
 
@@ -154,6 +164,11 @@ class Job:
 
 
 def _tokenized(tokenizer: Tokenizer, question: AskedQuestion, ending: str, room: int) -> plan.Prepared | None:
-    if tokenizer.too_long(question.prompt, room):
+    choices = question.choices if question.kind is QuestionKind.CHOICE else ()
+    if any(tokenizer.too_long(text, room) for text in (question.prompt, *choices)) or len(choices) > _MOST_CHOICES:
         return None
-    return plan.prepare(question, tokenizer.plain(question.prompt) + tokenizer.form(ending))
+    return plan.prepare(
+        question,
+        tokenizer.plain(question.prompt) + tokenizer.form(ending),
+        [tokenizer.plain(choice) for choice in choices],
+    )

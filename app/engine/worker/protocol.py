@@ -52,6 +52,7 @@ class AskedQuestion(Value):
     kind: QuestionKind
     prompt: str
     max_tokens: int
+    choices: tuple[str, ...] = ()
 
 
 class Ask(Value):
@@ -107,6 +108,7 @@ class Answered(Value):
     log_no: float | None = None
     text: str | None = None
     truncated: bool = False
+    log_choices: tuple[float, ...] | None = None
 
 
 class Started(Value):

@@ -14,6 +14,7 @@ import numpy as np
 from app.domain import QuestionKind
 from app.engine.base import Reason
 from app.engine.worker import decode, logs, picture
+from app.engine.worker.choosing import Choosing
 from app.engine.worker.encodings import Encodings
 from app.engine.worker.job import Asking, Job
 from app.engine.worker.ledger import Account, Ledger
@@ -220,6 +221,9 @@ class Scheduler:
                 job.answer_yes_no(question.number, *logs_found)
             self._asked(job, asking)
             return
+        if asking.choosing is not None:
+            self._choose(job, asking, asking.choosing, logits)
+            return
         token = int(np.argmax(logits))
         if not np.isfinite(logits[token]):
             self._not_finite(job, question.number)
@@ -232,6 +236,21 @@ class Scheduler:
         if ended or len(asking.grown) >= question.max_tokens:
             pieces = [self._tokenizer.piece(grown) for grown in asking.grown]
             job.answer_text(question.number, pieces, truncated=not ended)
+            self._asked(job, asking)
+
+    def _choose(self, job: Job, asking: Asking, choosing: Choosing, logits: Logits) -> None:
+        number = asking.question.number
+        complete = choosing.hear(logits)
+        if complete is None or not np.isfinite(choosing.log_choices).all():
+            self._not_finite(job, number)
+            self._asked(job, asking)
+        elif complete and (word := choosing.next_word()) is not None:
+            # The next word is read where the last one was.
+            end = job.start + len(asking.question.tokens)
+            decode.drop(self._model, asking.sequence, end)
+            asking.position, asking.pending = end, word
+        elif complete:
+            job.answer_choice(number, choosing.log_choices)
             self._asked(job, asking)
 
     def _not_finite(self, job: Job, number: int) -> None:
@@ -293,11 +312,13 @@ class Scheduler:
 
 
 def _reading(asking: Asking, room: int) -> list[decode.Entry]:
-    """Its next tokens, as many as there is room for. The logits after the last of all are wanted."""
+    """Its next tokens, as many as there is room for. The logits after the last of all are wanted, or after each of a
+    word that is chosen or not."""
     tokens = asking.pending[: max(0, room)]
     last = len(asking.pending) - 1
+    every = asking.choosing is not None and asking.choosing.reads_words
     entries = [
-        decode.Entry(token, asking.position + offset, asking.sequence, offset == last)
+        decode.Entry(token, asking.position + offset, asking.sequence, every or offset == last)
         for offset, token in enumerate(tokens)
     ]
     asking.read(len(tokens))

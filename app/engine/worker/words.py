@@ -42,6 +42,16 @@ def word_tokens(
     return WordTokens(tuple(sorted(yes)), tuple(sorted(no)))
 
 
+def log_softmax(logits: Logits) -> NDArray[np.float64] | None:
+    """Natural logarithms of the probabilities of the whole vocabulary; None when they are not finite."""
+    values = logits.astype(np.float64)
+    top = values.max()
+    if not math.isfinite(top):
+        return None
+    found: NDArray[np.float64] = values - top - math.log(np.exp(values - top).sum())
+    return found
+
+
 def log_probabilities(logits: Logits, tokens: WordTokens) -> tuple[float, float] | None:
     """Natural logarithms of P(yes words) and P(no words) over the whole vocabulary; None when they are not finite."""
     values = logits.astype(np.float64)

@@ -12,6 +12,7 @@ from llama_cpp import mtmd_cpp
 
 from app.domain import Picture, Question, QuestionKind, Status
 from app.engine.worker import decode, picture
+from app.engine.worker.encodings import Encodings
 from app.engine.worker.model import Model
 from app.engine.worker.protocol import Answered, Ask, AskedQuestion, Done, Started
 from app.engine.worker.resident import Resident
@@ -32,7 +33,13 @@ def ask_of(shown: Picture, questions: Sequence[Question], number: int = 1, prior
         height=shown.height,
         remaining_s=60.0,
         questions=tuple(
-            AskedQuestion(number=number, kind=question.kind, prompt=question.prompt, max_tokens=question.max_tokens)
+            AskedQuestion(
+                number=number,
+                kind=question.kind,
+                prompt=question.prompt,
+                max_tokens=question.max_tokens,
+                choices=question.choices,
+            )
             for number, question in enumerate(questions)
         ),
     )
@@ -373,13 +380,18 @@ Mix = list[tuple[int, list[int], int, int]]
 JOBS = st.lists(
     st.tuples(
         st.integers(0, 2),
-        st.lists(st.sampled_from([*range(8), 12]), min_size=1, max_size=6),
+        st.lists(st.sampled_from([*range(8), 12, 13]), min_size=1, max_size=6),
         st.integers(0, 1),
         st.integers(0, 3),
     ),
     min_size=1,
     max_size=9,
 )
+
+
+def everything_asked() -> list[Question]:
+    kind = Question("kind", QuestionKind.CHOICE, "Which word is it?", choices=("Yes", "zzz", "zq"))
+    return [*probes(), caption(6), kind]
 
 
 @settings(max_examples=25)
@@ -393,7 +405,7 @@ def test_any_mix_of_jobs_gives_what_each_gives_alone(
     """Of any pictures, questions and priorities, arriving at any moment, some cancelled halfway: forked, batched and
     from remembered encodings, every answer is that of its own picture, and all that was held is free in the end."""
     desk = Desk(resident)
-    everything = [*probes(), caption(6)]
+    everything = everything_asked()
     for number, (seed, chosen, priority, turns) in enumerate(mix, start=1):
         desk.submit(make_picture(seed), [everything[n] for n in chosen], number=number, priority=priority)
         for _ in range(turns):
@@ -413,6 +425,7 @@ def test_any_mix_of_jobs_gives_what_each_gives_alone(
             expected = alone[seed, chosen[place]]
             assert answer.log_yes == pytest.approx(expected.log_yes, abs=BOUND)
             assert answer.log_no == pytest.approx(expected.log_no, abs=BOUND)
+            assert answer.log_choices == pytest.approx(expected.log_choices, abs=2 * BOUND)
             assert (answer.text is None) == (expected.text is None)
 
 
@@ -426,13 +439,57 @@ def test_the_mix_would_show_another_picture(alone: dict[tuple[int, int], Answere
 @pytest.fixture(scope="module")
 def alone(resident: Resident) -> dict[tuple[int, int], Answered]:
     """What each question gets when it is asked plainly of each picture."""
-    everything = [*probes(), caption(6)]
+    everything = everything_asked()
     return {
         (seed, n): answer
         for seed in range(3)
-        for n in (*range(8), 12)
+        for n in (*range(8), 12, 13)
         for answer in run(resident, make_picture(seed), [everything[n]]).values()
     }
+
+
+def test_a_choice_gives_the_probability_of_each_word(resident: Resident) -> None:
+    """Words of one token and of several, held against reading each of them anew after the question."""
+    words = ("Yes", "No", "zzz", "zq", "武器")
+    question = Question("kind", QuestionKind.CHOICE, "Which word is it?", choices=words)
+    lengths = {len(resident.tokenizer.plain(word)) for word in words}
+    assert 1 in lengths
+    assert max(lengths) > 2
+
+    answers = run(resident, make_picture(0), [question, caption(), *probes()[:2]])
+
+    assert answers[0].log_choices == pytest.approx(
+        [alone_read(resident, "Which word is it?", w) for w in words], abs=0.15
+    )
+    assert sum(np.exp(answers[0].log_choices or [])) <= 1.0
+    assert {answer.status for answer in answers.values()} == {Status.OK}
+
+
+def alone_read(resident: Resident, prompt: str, word: str) -> float:
+    """The logarithm of the probability of a word, from a context with nothing else in it."""
+    model, form, tokenizer = resident.model, resident.form, resident.tokenizer
+    shown = make_picture(0)
+    prefix = picture.tokenize(model, form, ask_of(shown, []), shown.rgb)
+    *_, start = picture.evaluate(model, Encodings(0), prefix, 1, 0)
+    prefix.close()
+    asked, tokens = (*tokenizer.plain(prompt), *tokenizer.form(form.after_question)), tokenizer.plain(word)
+    entries = [decode.Entry(token, start + n, 1, n >= len(asked) - 1) for n, token in enumerate([*asked, *tokens[:-1]])]
+    found = 0.0
+    for token, (_, logits) in zip(tokens, decode.decode(model, entries), strict=True):
+        values = logits.astype(np.float64)
+        found += float(values[token] - np.log(np.exp(values - values.max()).sum()) - values.max())
+    decode.forget(model, wipe=True)
+    return found
+
+
+@pytest.mark.parametrize("words", [(), ("one",), ("one", "one"), ("z", "zz"), ("", "a")])
+def test_choices_that_cannot_be_told_apart_fail(resident: Resident, words: tuple[str, ...]) -> None:
+    question = Question("kind", QuestionKind.CHOICE, "Which word is it?", choices=words)
+
+    answers = run(resident, make_picture(0), [question, probes()[0]])
+
+    assert (answers[0].status, answers[0].reason) == (Status.FAILED, "choices_not_distinct")
+    assert answers[1].status is Status.OK
 
 
 def test_jobs_too_large_to_be_in_work_together_take_turns(resident: Resident, desk: Desk) -> None:
