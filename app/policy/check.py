@@ -31,7 +31,8 @@ def unused(
             if not any(used == f"{section}.{name}" or used.startswith(f"{section}.{name}.") for used in names):
                 yield source.key_problem((section, name), f"no live or shadow rule uses `{section}.{name}`")
     for keywords in lists:
-        if f"keywords.{keywords.name}.count" not in names:
+        score = f"text.score.{keywords.category}"
+        if score not in names and not any(name.startswith(f"keywords.{keywords.name}.") for name in names):
             file = f"{rules_dir}/{keywords.name}.txt"
             hint = f"write a rule with `keywords.{keywords.name}.count > 0`"
             yield PolicyProblem(file, 1, 1, "no live or shadow rule uses this list", hint)

@@ -21,8 +21,8 @@ class RuleCompiler:
     def __init__(self, draft: Draft, source: Source, lists: Sequence[KeywordList], list_names: Iterable[str]) -> None:
         self._draft = draft
         self._source = source
-        self._binding = {keywords.name for keywords in lists if keywords.binding}
-        self._unread = {f"keywords.{keywords.name}.count" for keywords in lists if not keywords.sources}
+        self._binding = [keywords for keywords in lists if keywords.binding]
+        self._unread = _never_known(lists)
         signals = draft.defaults.signals
         if not (signals.ocr or signals.model_text):
             self._unread.add("text.chars")
@@ -34,6 +34,7 @@ class RuleCompiler:
             scores=draft.ids.get("scores", ()),
             lists=list_names,
             thresholds=thresholds,
+            text_categories={keywords.category for keywords in lists},
         )
         self._compiler = Compiler(self._vocabulary)
         self.problems: list[PolicyProblem] = []
@@ -47,7 +48,7 @@ class RuleCompiler:
                 continue
             leaves = tuple(conditions(tree))
             names = frozenset(name for condition in leaves for name in condition.names)
-            binding = tuple(sorted(name for name in self._binding if f"keywords.{name}.count" in names))
+            binding = tuple(sorted(one.name for one in self._binding if _names_list(names, one)))
             rules.append(CompiledRule(rule, tree, leaves, names, binding))
         return Program(self._compiler, self._vocabulary.thresholds, tuple(rules))
 
@@ -84,6 +85,20 @@ class RuleCompiler:
             for name in unread
         ]
         return condition if not unread else None
+
+
+def _never_known(lists: Sequence[KeywordList]) -> set[str]:
+    """What lists say that have no source left, and categories that have no list but such."""
+    facts = ("count", "severity", "terms", "score")
+    unread = {f"keywords.{one.name}.{fact}" for one in lists if not one.sources for fact in facts}
+    read = {keywords.category for keywords in lists if keywords.sources}
+    return unread | {f"text.score.{one.category}" for one in lists if one.category not in read}
+
+
+def _names_list(names: Iterable[str], keywords: KeywordList) -> bool:
+    """Whether any of the names speaks of the list's matches, alone or with others of its category."""
+    own, category = f"keywords.{keywords.name}.", f"text.score.{keywords.category}"
+    return any(name.startswith(own) or name == category for name in names)
 
 
 def used_names(draft: Draft, program: Program) -> set[str]:

@@ -45,12 +45,17 @@ class Vocabulary:
         scores: Iterable[str],
         lists: Iterable[str],
         thresholds: Mapping[str, int | float],
+        text_categories: Iterable[str] = (),
     ) -> "Vocabulary":
+        """`text_categories` are those that some list is of."""
         kinds = dict(FIXED_NAMES)
         for probe in probes:
             kinds |= {f"probes.{probe}.p": Kind.DOUBLE, f"probes.{probe}.mass": Kind.DOUBLE}
         kinds |= {f"scores.{score}": Kind.DOUBLE for score in scores}
-        kinds |= {f"keywords.{name}.count": Kind.INT for name in lists}
+        for name in lists:
+            kinds |= {f"keywords.{name}.{fact}": Kind.INT for fact in ("count", "severity", "terms")}
+            kinds[f"keywords.{name}.score"] = Kind.DOUBLE
+        kinds |= {f"text.score.{category}": Kind.DOUBLE for category in text_categories}
         named = {f"thresholds.{name}": value for name, value in thresholds.items()}
         kinds |= {name: Kind.INT if isinstance(value, int) else Kind.DOUBLE for name, value in named.items()}
         return cls(kinds, named)
