@@ -25,12 +25,14 @@ class RowReader:
         again. Raises ValueError for findings that this version cannot read."""
         findings = Findings.model_validate_json(stored.findings)
         context = UploadContext.model_validate_json(stored.context)
-        before = lists_of.get(stored.ruleset, {})
-        changed = [one for one in self._ruleset.needs.lists if before.get(one.name) != one.digest]
-        if changed:
-            findings = self._rematched(findings, changed)
+        findings = self.refound(findings, lists_of.get(stored.ruleset, {}))
         seen = see(self._ruleset, findings, context, model_digest=stored.model)
         return Row(seen, never_asked(self._ruleset, findings, seen))
+
+    def refound(self, findings: Findings, before: Mapping[str, str]) -> Findings:
+        """The findings with every list matched again that is not what it was (name to digest)."""
+        changed = [one for one in self._ruleset.needs.lists if before.get(one.name) != one.digest]
+        return self._rematched(findings, changed) if changed else findings
 
     def _rematched(self, findings: Findings, changed: Sequence[KeywordList]) -> Findings:
         needs = replace(self._ruleset.needs, lists=tuple(changed))

@@ -1,0 +1,185 @@
+"""Why an outcome is what it is, as a tree of every rule; and the smallest single change that would have made it
+another."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from app.domain import Findings, LeafTrace, Mode, Outcome, Truth, UploadContext
+from app.policy.bounds import Number
+from app.policy.cel_syntax import Call, Const, Name, Node, Scalar, walk
+from app.policy.evaluate import Seen, evaluate, see
+from app.policy.facts import Facts
+from app.policy.promotion import COMPARISONS
+from app.policy.replay import Row, replay
+from app.policy.ruleset import AllOf, AnyOf, Not, Ruleset, Tree
+from app.policy.scores import probe_of, score_category
+
+_MARKS = {Truth.TRUE: "true", Truth.FALSE: "false", Truth.UNKNOWN: "unknown"}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`name` would have had to be `to` instead of `value`, and the outcome would have been `outcome`."""
+
+    name: str
+    value: Number
+    to: Number
+    outcome: Outcome
+
+    @property
+    def distance(self) -> float:
+        """How far it is: in shares of what the number commonly spans, so that a count and a probability compare."""
+        span = 1.0 if isinstance(self.value, float) else max(abs(self.value), abs(self.to), 1)
+        return abs(self.to - self.value) / span
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`lines` are the tree, ready to print. `value_change` and `threshold_change` are the smallest single ones that
+    would have given another outcome, None where no single one does."""
+
+    outcome: Outcome
+    lines: tuple[str, ...]
+    value_change: Change | None
+    threshold_change: Change | None
+
+
+def explain(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_digest: str | None) -> Explanation:
+    evaluation = evaluate(ruleset, findings, context, model_digest=model_digest)
+    seen = see(ruleset, findings, context, model_digest=model_digest)
+    search = _Search(ruleset, seen, evaluation.outcome)
+    rules = {one.rule.id: one for one in ruleset.program.rules}
+    lines: list[str] = []
+    for result in evaluation.rules:
+        traces = iter(result.trace)
+        said = f" → {result.outcome.value}" if result.outcome else ""
+        aside = f", set aside by {result.overridden_by}" if result.overridden_by else ""
+        mode = "" if result.mode is Mode.LIVE else f" ({result.mode.value})"
+        lines.append(f"{result.id}{mode}: {_MARKS[result.result]}{said}{aside}")
+        leaves = {id(leaf): trace for leaf, trace in zip(rules[result.id].leaves, traces, strict=True)}
+        lines += [f"  {line}" for line in _tree(rules[result.id].tree, leaves)]
+    return Explanation(
+        outcome=evaluation.outcome,
+        lines=tuple(lines),
+        value_change=search.smallest(thresholds=False),
+        threshold_change=search.smallest(thresholds=True),
+    )
+
+
+def _tree(tree: Tree, leaves: Mapping[int, LeafTrace]) -> Iterator[str]:
+    match tree:
+        case AnyOf(parts=parts) | AllOf(parts=parts):
+            yield "any of" if isinstance(tree, AnyOf) else "all of"
+            for part in parts:
+                yield from (f"  {line}" for line in _tree(part, leaves))
+        case Not(part=part):
+            yield "not"
+            yield from (f"  {line}" for line in _tree(part, leaves))
+        case _:
+            trace = leaves[id(tree)]
+            yield f"{_MARKS[trace.result]:8}{trace.condition}"
+            for name, value in trace.values.items():
+                yield f"{'':8}  {name} = {_shown(value)}"
+
+
+def _shown(value: Scalar | None) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else repr(value) if isinstance(value, str) else str(value)
+
+
+class _Search:
+    """Tries, one number at a time, the points where some comparison turns."""
+
+    def __init__(self, ruleset: Ruleset, seen: Seen, outcome: Outcome) -> None:
+        self._ruleset = ruleset
+        self._seen = seen
+        self._outcome = outcome
+
+    def smallest(self, *, thresholds: bool) -> Change | None:
+        found = [change for change in self._tried() if change.name.startswith("thresholds.") is thresholds]
+        return min(found, key=lambda change: (change.distance, change.name), default=None)
+
+    def _tried(self) -> Iterator[Change]:
+        for name, points in self._turns().items():
+            value = self._value(name)
+            for point in sorted(points):
+                if value is None or point == value or not self._possible(name, point):
+                    continue
+                outcome = self._outcome_with(name, point)
+                if outcome is not None and outcome is not self._outcome:
+                    yield Change(name, value, point, outcome)
+
+    def _outcome_with(self, name: str, value: Number) -> Outcome | None:
+        if name.startswith("thresholds."):
+            return replay(self._ruleset, [Row(self._seen)], thresholds={name: value}).outcome(0)
+        facts = self._seen.facts
+        moved = Facts({**facts.known, name: value, **self._scores_with(name, value)}, facts.at_least, facts.blame)
+        return replay(self._ruleset, [Row(replace(self._seen, facts=moved))]).outcome(0)
+
+    def _scores_with(self, name: str, value: Number) -> dict[str, Number]:
+        """The scores that a probe's other value would have made."""
+        if not (name.startswith("probes.") and name.endswith(".p")):
+            return {}
+        probes = dict(self._seen.probes)
+        probes[probe_of(name)] = probes[probe_of(name)].model_copy(update={"p": float(value)})
+        made = {one: score_category(score, probes) for one, score in self._ruleset.policy.scores.items()}
+        return {
+            f"scores.{one}": score.value
+            for one, score in made.items()
+            if score.value is not None and not score.lower_bound
+        }
+
+    def _turns(self) -> dict[str, set[Number]]:
+        """For each number that live rules compare, the other side's values, and those just beside them."""
+        turns: dict[str, set[Number]] = {}
+        for compiled in self._ruleset.program.rules:
+            if compiled.rule.mode is not Mode.LIVE:
+                continue
+            for leaf in compiled.leaves:
+                for node in walk(leaf.tree):
+                    if isinstance(node, Call) and node.function in COMPARISONS:
+                        left, right = node.args
+                        for side, other in ((left, right), (right, left)):
+                            name, value = _name(side), self._number(other)
+                            if name is not None and value is not None:
+                                turns.setdefault(name, set()).update(self._beside(name, value))
+        return turns
+
+    def _beside(self, name: str, value: Number) -> set[Number]:
+        if isinstance(self._value(name), int):
+            return {math.floor(value) + step for step in (-1, 0, 1)} | {math.ceil(value) + 1}
+        return {float(value), math.nextafter(value, -math.inf), math.nextafter(value, math.inf)}
+
+    def _number(self, node: Node) -> Number | None:
+        match node:
+            case Const(value=bool() | str()):
+                return None
+            case Const(value=int() | float() as value):
+                return value
+            case Name(name=name):
+                return self._value(name)
+            case Call(function="double", args=(inner,)):
+                return self._number(inner)
+            case _:
+                return None
+
+    def _value(self, name: str) -> Number | None:
+        thresholds = self._ruleset.program.thresholds
+        value = thresholds.get(name, self._seen.facts.known.get(name))
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    @staticmethod
+    def _possible(name: str, value: Number) -> bool:
+        if name.startswith(("probes.", "scores.")):
+            return 0 <= value <= 1
+        return name.startswith("thresholds.") or value >= 0
+
+
+def _name(node: Node) -> str | None:
+    if isinstance(node, Call) and node.function == "double":
+        node = node.args[0]
+    return node.name if isinstance(node, Name) else None
