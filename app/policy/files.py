@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 from watchfiles import awatch
 
+from app.domain import KeywordList
 from app.policy.lists import MAX_LIST_BYTES
 from app.policy.load import load_ruleset
 from app.policy.regular import read_regular
@@ -23,9 +24,9 @@ class PolicyFiles:
     policy_path: Path
     rules_dir: Path
 
-    def load(self) -> Ruleset:
-        """Raises PolicyInvalid."""
-        return load_ruleset(self.policy_path, self.rules_dir)
+    def load(self, last_good: Sequence[KeywordList] = ()) -> Ruleset:
+        """Raises PolicyInvalid. A list that cannot be used is replaced by its last good version."""
+        return load_ruleset(self.policy_path, self.rules_dir, last_good=last_good)
 
     def fingerprint(self) -> str:
         """Changes whenever what `load` would read, or say of it, does."""

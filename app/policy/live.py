@@ -6,14 +6,14 @@ were in force before. Every node follows the store's newest activation. A bad ed
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from app.domain import Activation, ActivationSource, AuditEvent, Change, RulesetText, new_id
+from app.domain import Activation, ActivationSource, AuditEvent, Change, KeywordList, RulesetText, new_id
 from app.errors import PolicyConflict, PolicyInvalid, PolicyProblem, PortcullisError
 from app.metrics import POLICY_ACTIVATIONS
 from app.policy.diff import policy_diff
@@ -89,6 +89,8 @@ class LiveRuleset:
             head = await self._store.head()
             if found is None and head is None:
                 raise PolicyInvalid(problems)
+            if found is None and head is not None:
+                found, problems = await self._read_files((await self._store.find(head.digest)).lists)
             notice = None
             if found is not None and not await self._store.knows(found.digest):
                 await self._record(found, Change(ActivationSource.START, _FILES_AUTHOR, datetime.now(UTC)))
@@ -114,14 +116,17 @@ class LiveRuleset:
             fingerprint = await asyncio.to_thread(self._files.fingerprint)
             if fingerprint == self._settled:
                 return False
-            found, problems = await self._read_files()
+            found, problems = await self._read_files(self.current.lists)
             if await asyncio.to_thread(self._files.fingerprint) != fingerprint:
                 return False  # still being written: the next tick sees the rest
             if found is None:
                 self._reject("rejected", problems)
                 self._settled = fingerprint
                 return False
-            return await self._activate_file(found, fingerprint)
+            activated = await self._activate_file(found, fingerprint)
+            if problems and not self._unrecorded:
+                self._reject("list_rejected", problems)
+            return activated
 
     async def follow(self) -> bool:
         """Puts the store's newest activation in force if it is not; whether it did. Raises StoreUnavailable."""
@@ -182,11 +187,15 @@ class LiveRuleset:
                     log.warning("policy store cannot be read", action="policy_follow_failed", error=str(fault))
                 failing = True
 
-    async def _read_files(self) -> tuple[Ruleset | None, tuple[PolicyProblem, ...]]:
+    async def _read_files(
+        self, last_good: Sequence[KeywordList] = ()
+    ) -> tuple[Ruleset | None, tuple[PolicyProblem, ...]]:
+        """What the files hold, with the last good version of a list that cannot be used, and all that is wrong."""
         try:
-            return await asyncio.to_thread(self._files.load), ()
+            ruleset = await asyncio.to_thread(self._files.load, last_good)
         except PolicyInvalid as invalid:
             return None, invalid.problems
+        return ruleset, ruleset.list_problems
 
     async def _activate_file(self, ruleset: Ruleset, fingerprint: str) -> bool:
         """Records first: a ruleset that nobody could look up later must not decide. Until that works, every tick
@@ -286,8 +295,9 @@ class LiveRuleset:
         if result != "unusable":
             self._files_fault = problems, self.status.failed_at
         POLICY_ACTIVATIONS.labels(result).inc()
+        what = "list" if result == "list_rejected" else "ruleset"
         log.error(
-            "an edit was not activated; the last good ruleset goes on",
+            f"an edit was not activated; the last good {what} goes on",
             action="policy_rejected",
             result=result,
             ruleset=self.current.digest,

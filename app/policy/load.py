@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import rfc8785
@@ -17,17 +19,33 @@ from app.policy.ruleset import Ruleset
 from app.policy.yaml_text import MAX_BYTES, read_yaml
 
 
-def load_ruleset(policy_path: Path, rules_dir: Path) -> Ruleset:
-    """The ruleset of a policy file and a directory of lists. Raises PolicyInvalid with all problems of both."""
+def load_ruleset(policy_path: Path, rules_dir: Path, *, last_good: Sequence[KeywordList] = ()) -> Ruleset:
+    """The ruleset of a policy file and a directory of lists. Raises PolicyInvalid with all problems of both.
+
+    A list that cannot be used is replaced by the one of its name in `last_good`, if there is one; what is wrong with
+    it is then in `list_problems` of the ruleset.
+    """
     lists, list_problems = load_lists(rules_dir)
     try:
         data = read_regular(policy_path, MAX_BYTES + 1)
     except OSError as error:
         problem = PolicyProblem(policy_path.name, 1, 1, f"cannot be read: {error.strerror or error}")
         raise PolicyInvalid((problem, *list_problems)) from error
-    return build_ruleset(
-        data, lists, file=policy_path.name, rules_dir=rules_dir.name, list_problems=tuple(list_problems)
-    )
+    build = partial(build_ruleset, data, file=policy_path.name, rules_dir=rules_dir.name)
+    try:
+        return build(lists, list_problems=list_problems)
+    except PolicyInvalid as invalid:
+        problems = invalid.problems
+    good = {f"{rules_dir.name}/{one.name}.txt": one for one in last_good}
+    unsound = {problem.file for problem in problems}
+    if not unsound <= good.keys():
+        raise PolicyInvalid(problems)
+    kept = [one for one in lists if f"{rules_dir.name}/{one.name}.txt" not in unsound]
+    try:
+        ruleset = build((*kept, *(good[file] for file in unsound)))
+    except PolicyInvalid as invalid:
+        raise PolicyInvalid((*invalid.problems, *problems)) from invalid
+    return replace(ruleset, list_problems=problems)
 
 
 def build_ruleset(

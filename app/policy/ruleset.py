@@ -53,7 +53,8 @@ class Program:
 class Ruleset:
     """`digest` (`sha256:…`) names policy and lists together, `policy_digest` the policy file's bytes alone. `source`
     is the YAML text. `needs` is what its live and shadow rules want to know of a picture. `warnings` are what is
-    allowed but looks like a mistake, such as a list that no rule uses."""
+    allowed but looks like a mistake, such as a list that no rule uses. `list_problems` are what is wrong with list
+    files in whose place their last good version stands."""
 
     digest: str
     policy_digest: str
@@ -63,6 +64,7 @@ class Ruleset:
     needs: Needs
     program: Program = field(repr=False, compare=False)
     warnings: tuple[PolicyProblem, ...] = ()
+    list_problems: tuple[PolicyProblem, ...] = ()
 
 
 def conditions(tree: Tree) -> Iterator[Condition]:
