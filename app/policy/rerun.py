@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import multiprocessing
+import os
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -114,10 +116,19 @@ _work: list[_Work] = []
 
 
 def _prepare(policy: str, lists: Sequence[KeywordList], matcher: Callable[[], Matcher], sweeps: Sweeps) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _work[:] = [_Work(policy, lists, matcher, sweeps)]
     # Rows are many and have no cycles: looking for some again and again takes longer than all the rest.
     gc.freeze()
     gc.disable()
+
+
+def _end_with_parent() -> None:
+    """A service that is killed takes nobody along, and whoever waits for more work would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _tally(stored: list[StoredDecision], lists_of: ListsOf) -> Tally:
