@@ -37,8 +37,9 @@ def asked(*groups: str) -> list[Requirement]:
     return [Requirement(text) for text in texts]
 
 
-def test_the_four_locks_are_there() -> None:
-    assert [path.name for path in LOCKS] == ["build.lock", "dev.lock", "runtime.lock", "tools.lock"]
+def test_every_lock_is_there() -> None:
+    names = [path.name for path in LOCKS]
+    assert names == ["build.lock", "dev.lock", "runtime.lock", "tools.lock", "training.lock"]
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
