@@ -127,7 +127,7 @@ class LocalEngine:
         """Whether there is still something to ask; ends the job where there is not."""
         if pending.open and pending.remaining_s <= 0:
             pending.end(Status.TIMEOUT, Reason.DEADLINE)
-        elif pending.open and self._quarantine.holds(pending.job.picture.rgb):
+        elif pending.open and self._quarantine.watchful and self._quarantine.holds(pending.fingerprint):
             _log.warning("a picture that killed the engine is kept out", action="engine.quarantine", job=pending.job.id)
             pending.end(Status.FAILED, Reason.ENGINE_CRASH)
         return bool(pending.open)
@@ -211,7 +211,9 @@ class LocalEngine:
             if not self._may_run(pending):
                 self._waiting.remove(pending)
                 continue
-            alone = pending.crashes > 0 or self._quarantine.suspects(pending.job.picture.rgb)
+            alone = pending.crashes > 0 or (
+                self._quarantine.watchful and self._quarantine.suspects(pending.fingerprint)
+            )
             if not flight.takes(alone=alone):
                 return None
             self._waiting.remove(pending)
@@ -238,8 +240,9 @@ class LocalEngine:
         # Only what the engine forgot to answer is still open here.
         pending.end(Status.FAILED, Reason.ENGINE_FAULT)
         if pending.complete and pending.started:
-            self._quarantine.clear(pending.job.picture.rgb)
             self._fruitless_lives = 0
+            if self._quarantine.watchful:
+                self._quarantine.clear(pending.fingerprint)
         self._wake.set()
         self._count()
 
@@ -262,9 +265,9 @@ class LocalEngine:
         struck: dict[bytes, bool] = {}
         for pending in flight:
             if pending.started:
-                rgb = pending.job.picture.rgb
                 pending.crashes += 1
-                kept_out = struck[rgb] = struck[rgb] if rgb in struck else self._quarantine.strike(rgb)
+                key = pending.fingerprint
+                kept_out = struck[key] = struck[key] if key in struck else self._quarantine.strike(key)
                 if pending.remaining_s <= 0:
                     pending.end(Status.TIMEOUT, Reason.DEADLINE)
                 elif kept_out or pending.crashes >= _MOST_CRASHES:

@@ -1,8 +1,10 @@
 """A job that somebody waits for, on its way through the engine."""
 
 import asyncio
+import hashlib
 import time
 from collections import deque
+from functools import cached_property
 
 from app.domain import Answer, EngineJob, Question, Status
 from app.engine.base import unanswered
@@ -26,6 +28,11 @@ class PendingJob:
         self.open: dict[int, Question] = dict(enumerate(job.questions))
         self._answers: deque[Answer] = deque()
         self._news = asyncio.Event()
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """Of its picture: megabytes to hash, so only for who needs it."""
+        return hashlib.sha256(self.job.picture.rgb).digest()
 
     @property
     def urgency(self) -> tuple[bool, int, int]:

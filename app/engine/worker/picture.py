@@ -52,6 +52,8 @@ def tokenize(model: Model, form: Load, ask: Ask, rgb: bytes) -> Prefix:
         raise
     finally:
         mtmd_cpp.mtmd_bitmap_free(bitmap)
+    digest = hashlib.sha256(b"%d %d " % (ask.width, ask.height))
+    digest.update(rgb)
     pieces = list(_chunks(chunks))
     pictures = [chunk for chunk in pieces if _is_picture(chunk)]
     return Prefix(
@@ -59,7 +61,7 @@ def tokenize(model: Model, form: Load, ask: Ask, rgb: bytes) -> Prefix:
         cells=int(mtmd_cpp.mtmd_helper_get_n_tokens(chunks)),
         picture_tokens=sum(int(mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk)) for chunk in pictures),
         opening=() if not pieces or _is_picture(pieces[0]) else _text(pieces[0]),
-        digest=hashlib.sha256(b"%d %d " % (ask.width, ask.height) + rgb).digest(),
+        digest=digest.digest(),
     )
 
 
