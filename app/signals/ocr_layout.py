@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+from unicodedata import east_asian_width
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ T = TypeVar("T")
 
 #: Part of the smaller of two boxes' bounds that must lie in the other's for both to be at the same place.
 _SAME_PLACE_SHARE = 0.5
+
+#: A box so many times as high as wide stands upright.
+_COLUMN_RATIO = 1.5
 
 
 def tile_spans(length: int, *, tile: int, overlap: int, stretch: float) -> list[tuple[int, int]]:
@@ -48,9 +52,11 @@ def _bounds_of_box(box: Box) -> tuple[float, float, float, float]:
     return min(across), min(down), max(across), max(down)
 
 
-def reading_order(items: Sequence[T], box_of: Callable[[T], Box]) -> list[T]:
-    """Rows from the top down, each from the left: an item belongs to a row when its middle lies within the height of
-    the row's first item."""
+def reading_order(
+    items: Sequence[T], box_of: Callable[[T], Box], is_column: Callable[[T], bool] = lambda _: False
+) -> list[T]:
+    """Rows from the top down, each from the left, or from the right where most of it are columns of vertical writing:
+    an item belongs to a row when its middle lies within the height of the row's first item."""
     placed = sorted(((_bounds_of_box(box_of(item)), item) for item in items), key=_by_top)
     rows: list[list[tuple[tuple[float, float, float, float], T]]] = []
     for bound, item in placed:
@@ -60,7 +66,26 @@ def reading_order(items: Sequence[T], box_of: Callable[[T], Box]) -> list[T]:
             rows.append([(bound, item)])
         else:
             row.append((bound, item))
-    return [item for row in rows for _, item in sorted(row, key=lambda placed: placed[0])]
+    ordered: list[T] = []
+    for row in rows:
+        from_the_right = 2 * sum(is_column(item) for _, item in row) > len(row)
+        row.sort(key=_by_right if from_the_right else lambda placed: placed[0])
+        ordered += [item for _, item in row]
+    return ordered
+
+
+def is_vertical(text: str, box: Box) -> bool:
+    """Whether a line is a column of writing that runs down: Chinese, Japanese or Korean in a box that stands upright.
+    (Other scripts in such a box are turned.)"""
+    left, top, right, bottom = _bounds_of_box(box)
+    letters = [character for character in text if character.isalnum()]
+    wide = sum(east_asian_width(character) == "W" for character in letters)
+    return bottom - top > _COLUMN_RATIO * (right - left) and 2 * wide > len(letters)
+
+
+def _by_right(placed: tuple[tuple[float, float, float, float], T]) -> tuple[float, float]:
+    (_, top, right, _), _ = placed
+    return -right, top
 
 
 def _by_top(placed: tuple[tuple[float, float, float, float], T]) -> tuple[float, float]:

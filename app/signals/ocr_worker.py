@@ -8,7 +8,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from PIL import Image as Pil
 from app.domain import Picture, Status
 from app.domain.findings import Box
 from app.signals.ocr_faint import FLAT_SPAN, make_plain
-from app.signals.ocr_layout import Quad, reading_order, same_place, tile_spans
+from app.signals.ocr_layout import Quad, is_vertical, reading_order, same_place, tile_spans
 from app.signals.ocr_seams import join_seams
 
 Pixels = npt.NDArray[np.uint8]
@@ -48,8 +48,10 @@ _MAX_ZOOM = 2.0
 #: here, and running out of it shows.
 _MAX_CANDIDATES = 1_000_000
 
-#: Lines recognised between two looks at the clock; RapidOCR's own batch.
+#: Lines recognised between two looks at the clock: RapidOCR's own batch, and together at most so many times as long
+#: as high, a longer one by itself. Six lines across a page of small print would take seconds and a gigabyte.
 _BATCH_LINES = 6
+_BATCH_RATIO = 80.0
 
 _ORIENTATION_MODEL = "ch_ppocr_mobile_v2.0_cls_mobile.onnx"
 
@@ -154,12 +156,22 @@ def _read_lines(pixels: Pixels, quads: list[Quad], stop_at: float) -> Iterator[t
     """Each box with its text and confidence; batch by batch, so lines of about the same shape come together: a batch
     is padded to its widest."""
     crops = _rapidocr().crop_text_regions(pixels, np.array(quads, dtype=np.float32)) if quads else []
-    order = sorted(range(len(crops)), key=lambda index: crops[index].shape[1] / crops[index].shape[0])
-    for start in range(0, len(order), _BATCH_LINES):
+    for batch in _batches([crop.shape[1] / crop.shape[0] for crop in crops]):
         _check_time(stop_at)
-        batch = order[start : start + _BATCH_LINES]
         for index, (text, confidence) in zip(batch, _recognise([crops[i] for i in batch]), strict=True):
             yield quads[index], text, confidence
+
+
+def _batches(ratios: Sequence[float]) -> Iterator[list[int]]:
+    """The indexes of lines by their ratios of length to height, each once, so that a batch is soon recognised."""
+    batch: list[int] = []
+    for index in sorted(range(len(ratios)), key=lambda index: ratios[index]):
+        if batch and (len(batch) == _BATCH_LINES or (len(batch) + 1) * ratios[index] > _BATCH_RATIO):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def _check_time(stop_at: float) -> None:
@@ -216,7 +228,7 @@ def _prepared(picture: Picture) -> tuple[Pixels, float]:
 
 
 def _ordered(lines: list[RawLine]) -> tuple[RawLine, ...]:
-    return tuple(reading_order(lines, lambda line: line.box))
+    return tuple(reading_order(lines, lambda line: line.box, lambda line: is_vertical(line.text, line.box)))
 
 
 def _as_box(quad: Quad) -> Box:

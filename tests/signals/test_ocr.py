@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import skimage.data
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from app.domain import Backdrop, Frame, Picture, Status, TextFinding
@@ -18,7 +20,7 @@ from app.errors import WorkerCrashed, WorkerTimeout
 from app.media_pool import MediaPool
 from app.signals.base import TextReader
 from app.signals.ocr import RapidOcrReader, load_ocr
-from app.signals.ocr_worker import FrameReading, RawLine
+from app.signals.ocr_worker import FrameReading, RawLine, _batches
 
 #: Generous: it must never decide a test.
 PATIENCE_S = 120.0
@@ -164,6 +166,34 @@ class TestReading:
         assert finding.reason is not None
         assert len(finding.lines) < 42
 
+    async def test_noise_says_nothing(self, reader: TextReader) -> None:
+        noise = np.random.default_rng(1).integers(0, 256, (700, 700, 3), dtype=np.uint8)
+        assert await reader.read([as_frame(Image.fromarray(noise))], timeout_s=PATIENCE_S) == TextFinding(
+            status=Status.OK
+        )
+
+    async def test_ten_thousand_words_end_in_time_and_say_that_there_were_more(self, reader: TextReader) -> None:
+        rows = [(2, y, " ".join(f"word{(7 * y + x) % 997}" for x in range(50))) for y in range(0, 3000, 15)]
+        image = render((2000, 3000), *rows, font=ImageFont.load_default(11))
+        finding = await reader.read([as_frame(image)], timeout_s=2.0)
+        assert finding.status is Status.TIMEOUT
+        assert len(finding.lines) < len(rows)
+
+    async def test_one_huge_glyph(self, reader: TextReader, cjk_font: Path) -> None:
+        image = render((900, 900), (50, -120, "毒"), font=ImageFont.truetype(str(cjk_font), 800))
+        assert (await reader.read([as_frame(image)], timeout_s=PATIENCE_S)).status is Status.OK
+
+    async def test_vertical_chinese(self, reader: TextReader, cjk_font: Path) -> None:
+        columns = ("今天早上天气很好", "加微信领取奖金", "这里没有别的东西")
+        glyphs = [
+            (300 - 90 * column, 30 + 43 * row, character)
+            for column, text in enumerate(columns)
+            for row, character in enumerate(text)
+        ]
+        image = render((400, 420), *glyphs, font=ImageFont.truetype(str(cjk_font), 40))
+        finding = await reader.read([as_frame(image)], timeout_s=PATIENCE_S)
+        assert squeezed(finding) == list(columns)
+
     async def test_a_worker_killed_in_the_middle_costs_one_reading(self, pool: MediaPool, reader: TextReader) -> None:
         image = render((600, 2600), *((20, 20 + 60 * row, "many words on this line") for row in range(42)))
         worker = await pool.run(os.getpid, timeout_s=PATIENCE_S)
@@ -187,6 +217,15 @@ class TestReading:
 
     async def test_the_version_is_pinned_and_the_networks_stay_in_the_workers(self, reader: TextReader) -> None:
         assert re.fullmatch(r"rapidocr \d+\.\d+\.\d+", reader.version)
+
+
+@given(st.lists(st.floats(0.1, 400), max_size=40))
+def test_batches_hold_each_line_once_and_are_soon_done(ratios: list[float]) -> None:
+    batches = list(_batches(ratios))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(ratios)))
+    for batch in batches:
+        assert 1 <= len(batch) <= 6
+        assert len(batch) == 1 or len(batch) * max(ratios[index] for index in batch) <= 80
 
 
 def _smallest_product() -> float:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.findings import Box
-from app.signals.ocr_layout import Quad, bounds, reading_order, same_place, tile_spans
+from app.signals.ocr_layout import Quad, bounds, is_vertical, reading_order, same_place, tile_spans
 from app.signals.ocr_seams import enclose, join_seams
 
 
@@ -105,6 +105,17 @@ class TestReadingOrder:
     @given(shuffled=st.permutations([one for row in ROWS for one in row]))
     def test_rows_from_the_top_each_from_the_left(self, shuffled: list[Box]) -> None:
         assert reading_order(shuffled, lambda one: one) == [one for row in ROWS for one in row]
+
+    def test_columns_from_the_right_below_their_heading(self) -> None:
+        heading, first, second = box(0, 0, 90, 20), box(60, 30, 80, 130), box(20, 30, 40, 110)
+        ordered = reading_order([second, heading, first], lambda one: one, lambda one: one is not heading)
+        assert ordered == [heading, first, second]
+
+    def test_columns_are_of_scripts_that_run_down(self) -> None:
+        assert is_vertical("加微信，领奖", box(0, 0, 20, 120))
+        assert not is_vertical("加微信，领奖", box(0, 0, 120, 20))
+        assert not is_vertical("turned words 加", box(0, 0, 20, 120))
+        assert not is_vertical("…", box(0, 0, 20, 20))
 
     def test_nothing_is_nothing(self) -> None:
         assert reading_order([], lambda one: one) == []
