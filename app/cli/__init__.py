@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 import app as portcullis
-from app.cli import audit, backtest, bench, models, moderate, policy, serve
+from app.cli import audit, backtest, bench, lists, models, moderate, policy, serve
 from app.errors import PortcullisError
 
 cli = typer.Typer(
@@ -22,6 +22,7 @@ cli.command("serve")(serve.serve)
 cli.command("moderate")(moderate.moderate)
 cli.command("backtest")(backtest.backtest)
 cli.add_typer(policy.commands, name="policy")
+cli.add_typer(lists.commands, name="lists")
 cli.add_typer(audit.commands, name="audit")
 cli.add_typer(models.commands, name="models")
 cli.add_typer(bench.commands, name="bench")
