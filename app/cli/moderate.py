@@ -132,7 +132,8 @@ async def _judge(service: Service, path: Path, context: UploadContext, deadline_
 
 
 def _json_line(judged: Judged) -> str:
-    line: dict[str, object] = {"path": str(judged.path)}
+    # Names that are not UTF-8 would make a line that is no JSON.
+    line: dict[str, object] = {"path": str(judged.path).encode("utf-8", "backslashreplace").decode()}
     if judged.decision is not None:
         line["decision"] = judged.decision.model_dump(mode="json")
     elif judged.error is not None:
@@ -145,7 +146,7 @@ def _report(judged: list[Judged]) -> None:
     # A path that does not fit goes on in the next line: cut off, it could not be opened.
     table = Table(Column("File", overflow="fold"), "Outcome", "Why", Column("Seconds", justify="right"))
     for item in judged:
-        table.add_row(Text(str(item.path)), _outcome_cell(item), Text(_why(item)), _seconds(item))
+        table.add_row(Text(_printable(str(item.path))), _outcome_cell(item), Text(_why(item)), _seconds(item))
     console.print(table)
     counts = Counter(item.word for item in judged)
     passed = counts[Outcome.PASS.value]
@@ -155,6 +156,13 @@ def _report(judged: list[Judged]) -> None:
     )
     if any(item.decision is not None and item.decision.demo for item in judged):
         console.print("[yellow]Decided by the demonstration model, which is not a moderator.[/]")
+
+
+def _printable(name: str) -> str:
+    """Whoever names the files must not write on the terminal: an escape sequence could hide a line, or colour it."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in name
+    )
 
 
 def _outcome_cell(item: Judged) -> Text:
