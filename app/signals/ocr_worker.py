@@ -40,7 +40,7 @@ _MIN_SIDE_PX = 64
 _LOW_CONTRAST_SPAN = 64
 
 #: Pictures whose longer side is below this are enlarged, at most so many times. Without, a third of the lines of a
-#: scanned page of 384×191 px is lost; detection costs about a CPU-second a megapixel, so not more than this.
+#: scanned page of 384×191 px is lost; detection costs by the pixel, so not more than this.
 _SMALL_PX = 800
 _MAX_ZOOM = 2.0
 
