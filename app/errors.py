@@ -24,6 +24,7 @@ PortcullisError
 │   ├── WorkerCrashed            worker_crash
 │   └── WorkerTimeout            worker_timeout
 ├── PolicyInvalid                policy_invalid; carries every problem with file, line and column
+├── PolicyTestsFailed            policy_tests_failed; the same, of what the policy does otherwise than expected
 ├── PolicyConflict               policy_conflict; carries the digest in force and a diff
 ├── PreconditionRequired         precondition_required
 ├── CaseError
@@ -186,6 +187,17 @@ class PolicyInvalid(PortcullisError):
         self.problems = problems
 
     def __reduce__(self) -> tuple[type["PolicyInvalid"], tuple[tuple[PolicyProblem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class PolicyTestsFailed(PortcullisError):
+    code = "policy_tests_failed"
+
+    def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
+        super().__init__("\n".join(problem.render() for problem in problems))
+        self.problems = problems
+
+    def __reduce__(self) -> tuple[type["PolicyTestsFailed"], tuple[tuple[PolicyProblem, ...]]]:
         return type(self), (self.problems,)
 
 

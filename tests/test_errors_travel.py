@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.errors import PolicyInvalid, PolicyProblem, PortcullisError, Unavailable, WorkerTimeout
+from app.errors import PolicyInvalid, PolicyProblem, PolicyTestsFailed, PortcullisError, Unavailable, WorkerTimeout
 
 
 def tree(root: type[PortcullisError]) -> Iterator[type[PortcullisError]]:
@@ -15,7 +15,7 @@ def tree(root: type[PortcullisError]) -> Iterator[type[PortcullisError]]:
 
 
 def example(error: type[PortcullisError]) -> PortcullisError:
-    if issubclass(error, PolicyInvalid):
+    if issubclass(error, PolicyInvalid | PolicyTestsFailed):
         return error((PolicyProblem("a.yaml", 1, 2, "wrong", "right", "text"), PolicyProblem("b.yaml", 3, 4, "bad")))
     if issubclass(error, Unavailable):
         return error("busy", retry_after_s=9)

@@ -1,4 +1,4 @@
-"""`portcullis policy check` and `explain`."""
+"""`portcullis policy check`, `test` and `explain`."""
 
 import asyncio
 from pathlib import Path
@@ -11,6 +11,7 @@ from app.cli.settings import load_settings
 from app.domain import DecisionRecord, Mode
 from app.errors import PolicyInvalid
 from app.main import open_database
+from app.policy.cases import cases_path, run_cases
 from app.policy.explain import Explanation, explain
 from app.policy.live import rebuild
 from app.policy.load import load_ruleset
@@ -49,6 +50,29 @@ def check(
         f"rules, {len(ruleset.needs.probes)} probe questions, {len(ruleset.lists)} lists with "
         f"{sum(len(entry.terms) for entry in ruleset.lists)} terms\nruleset {ruleset.digest}"
     )
+
+
+@commands.command("test")
+def run_tests(
+    policy: Annotated[Path | None, typer.Argument(help="The policy file; default PORTCULLIS_POLICY.")] = None,
+    rules_dir: Annotated[Path | None, typer.Option(help="The keyword lists; default PORTCULLIS_RULES_DIR.")] = None,
+    cases: Annotated[Path | None, typer.Option(help="The tests; default policies.test.yaml beside the policy.")] = None,
+) -> None:
+    """Run the policy's tests. Exit code 0: all pass; 1: some fail, or the policy has problems."""
+    settings = load_settings()
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    path = policy or settings.policy
+    try:
+        ruleset = load_ruleset(path, rules_dir or settings.rules_dir)
+    except PolicyInvalid as invalid:
+        console.print(invalid.detail)
+        raise typer.Exit(1) from invalid
+    report = run_cases(ruleset, cases or cases_path(path))
+    for failure in report.failures:
+        console.print(failure.render())
+    console.print(f"{report.cases} tests, {len(report.failures)} failed")
+    if report.failures:
+        raise typer.Exit(1)
 
 
 @commands.command("explain")

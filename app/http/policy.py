@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, get, post, put
 from litestar.exceptions import HTTPException
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from app.domain import Activation, ActivationSource
@@ -135,7 +135,8 @@ class PolicyController(Controller):
         operation_id="put_policy",
         summary="Put a policy into force",
         description="The body is YAML, and `If-Match` the `ETag` of the policy that the edit began with (`*` overwrites"
-        " any). 412 tells what was changed meanwhile, 422 every problem; neither changes anything.",
+        " any). 412 tells what was changed meanwhile, 422 every problem; neither changes anything. `force` overrules"
+        " failing policy tests, and is recorded.",
         status_code=200,
         request_max_body_size=_MAX_BODY_BYTES,
         responses=problems(400, 401, 403, 412, 413, 415, 422, 428),
@@ -146,10 +147,11 @@ class PolicyController(Controller):
         ruleset: GivenRuleset,
         principal: GivenPrincipal,
         why: Annotated[str | None, QueryParameter(max_length=500, pattern=r"^[^\x00]*$")] = None,
+        force: FromQuery[bool] = False,
     ) -> PolicyVersion:
         expected = _expected(request.headers.get("if-match"))
-        policy = await _policy_bytes(request)
-        return PolicyVersion.of(await ruleset.put(policy, expected=expected, author=principal.key_id, why=why))
+        policy, author = await _policy_bytes(request), principal.key_id
+        return PolicyVersion.of(await ruleset.put(policy, expected=expected, author=author, why=why, force=force))
 
     @get(
         "/versions",

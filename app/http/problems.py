@@ -13,7 +13,15 @@ from litestar.types import ExceptionHandlersMap
 from pydantic import BaseModel, JsonValue
 
 from app import errors
-from app.errors import MalformedRequest, PolicyConflict, PolicyInvalid, PolicyProblem, PortcullisError, Unavailable
+from app.errors import (
+    MalformedRequest,
+    PolicyConflict,
+    PolicyInvalid,
+    PolicyProblem,
+    PolicyTestsFailed,
+    PortcullisError,
+    Unavailable,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +52,7 @@ STATUS: Mapping[type[PortcullisError], int] = {
     errors.WorkerCrashed: 503,
     errors.WorkerTimeout: 503,
     errors.PolicyInvalid: 422,
+    errors.PolicyTestsFailed: 422,
     errors.PolicyConflict: 412,
     errors.PreconditionRequired: 428,
     errors.CaseError: 409,
@@ -167,7 +176,7 @@ def _headers(error: PortcullisError, status: int) -> dict[str, str]:
 def _extra(error: PortcullisError) -> dict[str, JsonValue]:
     if isinstance(error, MalformedRequest) and error.field is not None:
         return {"field": error.field}
-    if isinstance(error, PolicyInvalid):
+    if isinstance(error, PolicyInvalid | PolicyTestsFailed):
         return {"problems": [policy_problem(problem) for problem in error.problems]}
     if isinstance(error, PolicyConflict):
         return {"current": error.current, "diff": error.diff}

@@ -11,6 +11,8 @@ import structlog
 from watchfiles import awatch
 
 from app.domain import KeywordList
+from app.errors import PolicyProblem
+from app.policy.cases import cases_path, run_cases
 from app.policy.lists import MAX_LIST_BYTES
 from app.policy.load import load_ruleset
 from app.policy.regular import read_regular
@@ -28,6 +30,10 @@ class PolicyFiles:
         """Raises PolicyInvalid. A list that cannot be used is replaced by its last good version."""
         return load_ruleset(self.policy_path, self.rules_dir, last_good=last_good)
 
+    def failing_cases(self, ruleset: Ruleset) -> tuple[PolicyProblem, ...]:
+        """What the policy tests beside the policy say against a ruleset."""
+        return run_cases(ruleset, cases_path(self.policy_path)).failures
+
     def fingerprint(self) -> str:
         """Changes whenever what `load` would read, or say of it, does."""
         total = hashlib.sha256()
@@ -36,7 +42,7 @@ class PolicyFiles:
         except OSError as fault:
             lists = []
             total.update(f"no lists: {fault.errno}\0".encode())
-        for path in (self.policy_path, *lists):
+        for path in (self.policy_path, cases_path(self.policy_path), *lists):
             total.update(f"{path.name}\0{_content_digest(path)}\0".encode("utf-8", "surrogateescape"))
         return total.hexdigest()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from app.domain import Activation, ActivationSource, AuditEvent, Change, KeywordList, RulesetText, new_id
-from app.errors import PolicyConflict, PolicyInvalid, PolicyProblem, PortcullisError
+from app.errors import PolicyConflict, PolicyInvalid, PolicyProblem, PolicyTestsFailed, PortcullisError
 from app.metrics import POLICY_ACTIVATIONS
 from app.policy.diff import policy_diff
 from app.policy.files import PolicyFiles
@@ -133,15 +133,21 @@ class LiveRuleset:
         async with self._lock:
             return await self._follow()
 
-    async def put(self, policy: bytes, *, expected: str | None, author: str, why: str | None) -> Activation:
+    async def put(
+        self, policy: bytes, *, expected: str | None, author: str, why: str | None, force: bool = False
+    ) -> Activation:
         """Activate a policy with the lists in force. `expected` is the digest of the policy that the edit began with;
-        None overwrites any. Raises PolicyInvalid, PolicyConflict with what changed meanwhile, and StoreUnavailable."""
+        None overwrites any. `force` overrules failing policy tests, which is recorded. Raises PolicyInvalid,
+        PolicyTestsFailed, PolicyConflict with what changed meanwhile, and StoreUnavailable."""
         async with self._lock:
             for _ in range(_PUT_ATTEMPTS):
                 await self._follow()
                 await self._require(expected, policy)
                 ruleset = await asyncio.to_thread(build_ruleset, policy, self.current.lists)
-                change = Change(ActivationSource.API, author, datetime.now(UTC), why)
+                failures = await asyncio.to_thread(self._files.failing_cases, ruleset)
+                if failures and not force:
+                    raise PolicyTestsFailed(failures)
+                change = Change(ActivationSource.API, author, datetime.now(UTC), why, forced=bool(failures))
                 with contextlib.suppress(PolicyConflict):  # somebody else, perhaps only the lists: look again
                     await self._record(ruleset, change, after_seq=self._head.seq if self._head else 0)
                     return await self._in_force(ruleset)
@@ -195,6 +201,8 @@ class LiveRuleset:
             ruleset = await asyncio.to_thread(self._files.load, last_good)
         except PolicyInvalid as invalid:
             return None, invalid.problems
+        if failures := await asyncio.to_thread(self._files.failing_cases, ruleset):
+            return None, failures
         return ruleset, ruleset.list_problems
 
     async def _activate_file(self, ruleset: Ruleset, fingerprint: str) -> bool:

@@ -167,6 +167,20 @@ async def test_a_put_without_its_base_or_with_mistakes_changes_nothing(rig: Rig)
     assert rig.ruleset.current.digest == before
 
 
+async def test_failing_policy_tests_refuse_a_put_unless_forced(rig: Rig) -> None:
+    cases = "cases:\n- name: some violence\n  given: {probes.violence.p: 0.7}\n  expect: review\n"
+    rig.policy_path.with_name("policies.test.yaml").write_text(cases)
+    stricter = POLICY.replace("reject: 0.9", "reject: 0.6")
+    async with rig.client("policy") as client:
+        refused = await _put(client, stricter, "*")
+        assert (refused.status_code, refused.json()["code"]) == (422, "policy_tests_failed")
+        [problem] = refused.json()["problems"]
+        assert problem["message"] == "“some violence” is reject by graphic-violence, and should be review"
+        forced = await _put(client, stricter, "*", force="true")
+        assert (forced.status_code, forced.json()["forced"]) == (200, True)
+    assert (await rig.events())[-1]["body"]["forced"] is True
+
+
 async def test_a_backtest_tells_what_a_policy_would_have_decided(rig: Rig) -> None:
     rig.p["violence"] = 0.7
     decision = await rig.decide()

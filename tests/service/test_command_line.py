@@ -184,3 +184,14 @@ def test_policy_explain_prints_the_tree_and_what_would_have_changed_it(run, tmp_
     other = run("policy", "explain", decision_id, "--with", str(calmer))
     assert "contraband-for-sale: false" in other.stdout
     assert run("policy", "explain", "dec_none").returncode == 2
+
+
+def test_policy_test_runs_what_the_owner_expects(run, tmp_path: Path) -> None:
+    cases = tmp_path / "cases.yaml"
+    cases.write_text("cases:\n- {name: nothing, expect: pass}\n- {name: too mild, expect: reject}\n")
+    done = run("policy", "test", "--cases", str(cases))
+    assert done.returncode == 1
+    assert "cases.yaml:3:" in done.stdout
+    assert "2 tests, 1 failed" in done.stdout
+    cases.write_text("cases:\n- {name: nothing, expect: pass}\n")
+    assert run("policy", "test", "--cases", str(cases)).returncode == 0

@@ -1,0 +1,150 @@
+"""Policy tests: what the policy's owner expects, said beside the policy and checked before it is put in force.
+
+`policies.test.yaml` lies beside `policies.yaml`:
+
+    cases:
+      - name: a knife is rejected
+        given: {probes.knives.p: 0.95}
+        expect: reject
+
+What a case does not give is known and harmless: nothing seen, nothing found. `unknown` says that it is not known.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.domain import Outcome, ProbeScore, Status
+from app.errors import PolicyProblem
+from app.policy.cel_syntax import Scalar
+from app.policy.evaluate import Seen
+from app.policy.facts import Facts
+from app.policy.replay import Row, replay
+from app.policy.ruleset import Ruleset
+from app.policy.scores import score_category
+from app.policy.source import Source
+from app.policy.vocabulary import Kind, did_you_mean
+from app.policy.yaml_text import MAX_BYTES, read_yaml
+
+UNKNOWN = "unknown"
+_FIELDS = ("name", "given", "expect")
+_KINDS: Mapping[Kind, tuple[type, ...]] = {
+    Kind.BOOL: (bool,),
+    Kind.INT: (int,),
+    Kind.DOUBLE: (int, float),
+    Kind.STRING: (str,),
+}
+_HARMLESS: Mapping[Kind, Scalar] = {Kind.BOOL: False, Kind.INT: 0, Kind.DOUBLE: 0.0, Kind.STRING: ""}
+_SMALL_PICTURE: Mapping[str, Scalar] = {
+    "image.width": 800,
+    "image.height": 600,
+    "image.frames": 1,
+    "image.size_bytes": 100_000,
+    "image.format": "jpeg",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CasesReport:
+    """`failures` name what the policy does otherwise than expected, or what is wrong with the cases themselves."""
+
+    cases: int
+    failures: tuple[PolicyProblem, ...] = ()
+
+
+def cases_path(policy_path: Path) -> Path:
+    """`policies.test.yaml` of `policies.yaml`."""
+    return policy_path.with_name(f"{policy_path.stem}.test.yaml")
+
+
+def run_cases(ruleset: Ruleset, path: Path) -> CasesReport:
+    """A file that is not there has no cases."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return CasesReport(0)
+    except OSError as error:
+        return CasesReport(0, (PolicyProblem(path.name, 1, 1, f"cannot be read: {error.strerror or error}"),))
+    return check_cases(ruleset, data, path.name)
+
+
+def check_cases(ruleset: Ruleset, data: bytes, file: str) -> CasesReport:
+    value, source, problems = read_yaml(data, file)
+    if value is None or problems:
+        return CasesReport(0, tuple(problems or [source.problem_at(0, "the file is empty")]))
+    cases = value.get("cases") if isinstance(value, dict) else None
+    if not isinstance(cases, list) or len(value) != 1:
+        return CasesReport(0, (source.problem_at(0, "a file of policy tests is `cases:` with a list", hint=_FORM),))
+    failures = [one for index, case in enumerate(cases) for one in _check(ruleset, case, index, source)]
+    return CasesReport(len(cases), tuple(failures))
+
+
+_FORM = "- name: a knife is rejected / given: {probes.knives.p: 0.95} / expect: reject"
+
+
+def _check(ruleset: Ruleset, case: Any, index: int, source: Source) -> Iterator[PolicyProblem]:
+    where = ("cases", index)
+    if not isinstance(case, dict) or set(case) - set(_FIELDS) or not {"name", "expect"} <= set(case):
+        yield source.problem(where, "a case has a `name`, what is `given`, and what to `expect`", hint=_FORM)
+        return
+    if case["expect"] not in list(Outcome):
+        yield source.problem((*where, "expect"), "must be `pass`, `review` or `reject`")
+        return
+    given = case.get("given") or {}
+    if not isinstance(given, dict):
+        yield source.problem((*where, "given"), "must be a mapping of names to values")
+        return
+    mistakes = [one for name in given for one in _mistakes(ruleset, name, given[name], source, (*where, "given", name))]
+    yield from mistakes
+    if mistakes:
+        return
+    replayed = replay(ruleset, [Row(_seen(ruleset, given))])
+    outcome, expected = replayed.outcome(0), Outcome(case["expect"])
+    if outcome is not expected and outcome is not None:
+        by = f" by {', '.join(sorted(replayed.decided_by))}" if replayed.decided_by else ""
+        message = f"“{case['name']}” is {outcome.value}{by}, and should be {expected.value}"
+        yield source.problem((*where, "expect"), message)
+
+
+def _mistakes(ruleset: Ruleset, name: str, value: Any, source: Source, path: Any) -> Iterator[PolicyProblem]:
+    kinds = ruleset.program.compiler.kinds
+    if name.startswith("thresholds."):
+        yield source.key_problem(path, "thresholds are the policy's and cannot be given")
+    elif name.startswith("scores."):
+        yield source.key_problem(path, "scores are made of probes: give `probes.<id>.p`")
+    elif name not in kinds:
+        yield source.key_problem(path, f"unknown name `{name}`", hint=did_you_mean(name, kinds))
+    elif value != UNKNOWN and (
+        not isinstance(value, _KINDS[kinds[name]]) or (isinstance(value, bool) and kinds[name] is not Kind.BOOL)
+    ):
+        yield source.problem(path, f"`{name}` is of type {kinds[name].value}")
+
+
+def _seen(ruleset: Ruleset, given: Mapping[str, Any]) -> Seen:
+    kinds = ruleset.program.compiler.kinds
+    known: dict[str, Scalar] = {
+        name: _SMALL_PICTURE.get(name, _HARMLESS[kind])
+        for name, kind in kinds.items()
+        if not name.startswith(("thresholds.", "scores."))
+    }
+    known |= {name: 1.0 for name in known if name.startswith("probes.") and name.endswith(".mass")}
+    for name, value in given.items():
+        if value == UNKNOWN:
+            del known[name]
+        else:
+            known[name] = float(value) if kinds[name] is Kind.DOUBLE else value
+    probes = {name: _probe(known.get(f"probes.{name}.p")) for name in ruleset.policy.probes}
+    scores = {name: score_category(score, probes) for name, score in ruleset.policy.scores.items()}
+    facts = Facts(known=known)
+    for name, score in scores.items():
+        if score.value is not None:
+            (facts.at_least if score.lower_bound else facts.known)[f"scores.{name}"] = score.value
+    return Seen(facts, probes, scores)
+
+
+def _probe(p: Scalar | None) -> ProbeScore:
+    if p is None:
+        return ProbeScore(status=Status.FAILED, reason="unknown in this case")
+    return ProbeScore(status=Status.OK, p=float(p), mass=1.0)
