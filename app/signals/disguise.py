@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.domain import VIEWS
 from app.signals.explain import Explanation, Token, explain
 from app.signals.index import PLAIN, ListIndex, term_tokens
-from app.signals.pinyin import is_pinyin, spell
+from app.signals.pinyin import LONGEST_SYLLABLE, is_pinyin, spell
 from app.signals.scan import Scan, joins_word, touches_word
 from app.signals.skeleton import Skeleton, separates
 
@@ -30,6 +30,9 @@ _DOUBTFUL = 0.45
 
 #: Ways to cut a stretched letter at an edge of a match that are tried.
 _MAX_CUTS = 12
+
+#: Letters beside a match by sound that are looked at.
+_NEAR = 24
 
 _ORDER = {view: at for at, view in enumerate(VIEWS)}
 
@@ -195,14 +198,18 @@ class _Place:
 
 
 def _within_pinyin(text: str, start: int, end: int) -> bool:
-    """Whether letters that adjoin the match are syllables too: in plain words they would not be."""
-    left = start
-    while left > 0 and _letter(text[left - 1]) and _letter(text[start]):
+    """Whether letters that adjoin the match are syllables too: in plain words they would not be. Only the nearest are
+    looked at; where there are more, the farthest of these may be in the middle of a syllable."""
+    left, right = start, end
+    while left > 0 and start - left < _NEAR and _letter(text[left - 1]) and _letter(text[start]):
         left -= 1
-    right = end
-    while right < len(text) and _letter(text[right]) and _letter(text[end - 1]):
+    while right < len(text) and right - end < _NEAR and _letter(text[right]) and _letter(text[end - 1]):
         right += 1
-    return is_pinyin(text[left:start]) and is_pinyin(text[end:right])
+    before, after = text[left:start], text[end:right]
+    torn = range(LONGEST_SYLLABLE)
+    return any(is_pinyin(before[cut:]) for cut in (torn if len(before) == _NEAR else (0,))) and any(
+        is_pinyin(after[: len(after) - cut]) for cut in (torn if len(after) == _NEAR else (0,))
+    )
 
 
 def _letter(character: str) -> bool:

@@ -246,22 +246,23 @@ def _patterns(index: ListIndex, text: _Text) -> Iterator[_Hit]:
 def _counting(index: ListIndex, hits: Iterable[_Hit]) -> Iterator[_Hit]:
     """The hits that lie in no other and in no allow phrase, in order; of several over the same text the best, of
     equals the first listed. What does not count hides nothing that does."""
-    every = set(hits)
-    allowed = [
-        (hit.start, hit.end)
-        for hit in every
-        if index.is_allow(hit.number) and (hit.view == FOLD or _ALLOWING.issuperset(hit.view.split("+"))) and hit.counts
-    ]
-    reached = reached_by_counted = -1
-    for hit in sorted(every, key=lambda hit: (hit.start, -hit.end, -hit.score, hit.number, hit.view)):
-        if index.is_allow(hit.number) or any(start <= hit.start and hit.end <= end for start, end in allowed):
+    reached = reached_by_counted = reached_by_allowed = -1
+    for hit in sorted(set(hits), key=lambda hit: _precedence(index, hit)):
+        if index.is_allow(hit.number):
+            if hit.counts and (hit.view == FOLD or _ALLOWING.issuperset(hit.view.split("+"))):
+                reached_by_allowed = max(reached_by_allowed, hit.end)
             continue
-        if hit.end <= (reached_by_counted if hit.counts else reached):
+        if hit.end <= max(reached_by_allowed, reached_by_counted if hit.counts else reached):
             continue
         reached = max(reached, hit.end)
         if hit.counts:
             reached_by_counted = max(reached_by_counted, hit.end)
         yield hit
+
+
+def _precedence(index: ListIndex, hit: _Hit) -> tuple[int, bool, int, float, int, str]:
+    """What begins first; of that, allow phrases; of that, the longest, the best and the first listed."""
+    return hit.start, not index.is_allow(hit.number), -hit.end, -hit.score, hit.number, hit.view
 
 
 _SOURCE_ORDER = {source: number for number, source in enumerate(TextSource)}

@@ -18,7 +18,7 @@ PINYIN, FUZZY, HOMOPHONES = "pinyin", "fuzzy_pinyin", "homophones"
 #: A term with more likely readings than this is looked for in these many.
 _MAX_READINGS = 8
 
-_LONGEST_SYLLABLE = 6
+LONGEST_SYLLABLE = 6
 
 #: The letters of a term's pinyin below which a word of another language is as likely.
 _MIN_LETTERS = 5
@@ -161,7 +161,7 @@ def _steps(text: Sequence[Token], at: int, wanted: str, sofar: _Sofar) -> Iterat
         return
     rough: list[tuple[int, _Sofar]] = []
     syllable, torn = "", sofar.torn
-    for taken, token in enumerate(text[at : at + _LONGEST_SYLLABLE], start=1):
+    for taken, token in enumerate(text[at : at + LONGEST_SYLLABLE], start=1):
         if not _plain(token.character):
             break
         syllable += token.character
@@ -201,7 +201,7 @@ def is_pinyin(letters: str) -> bool:
     """Whether the letters are syllables of Mandarin one after another, or nothing."""
     known, reached = _syllables(), {0}
     for end in range(1, len(letters) + 1):
-        sizes = range(1, min(end, _LONGEST_SYLLABLE) + 1)
+        sizes = range(1, min(end, LONGEST_SYLLABLE) + 1)
         if any(end - size in reached and letters[end - size : end] in known for size in sizes):
             reached.add(end)
     return len(letters) in reached
