@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 #: zxing-cpp stops at so many codes in a picture. It says nothing of it, so reaching the bound counts as a failure.
 MAX_CODES = 255
 
+#: More text than this is not matched but counts as a failure: everything is matched in every view, on one core.
+MAX_CHARACTERS = 20_000
+
 #: One frame takes 5 to 200 ms; it may take its share of the time, and this much of the others' if theirs is less.
 _FRAME_PATIENCE_S = 2.0
 
@@ -126,19 +129,33 @@ def _host(address: str) -> str:
 
 
 def _finding(readings: Sequence[tuple[Frame, _Reading]]) -> CodesFinding:
+    codes, all_kept = _kept(readings)
+    bad = [(frame, reading) for frame, reading in readings if reading.status is not Status.OK]
+    reasons = [f"frame {frame.index}: {reading.reason}" for frame, reading in bad]
+    if not all_kept:
+        reasons.append(f"more than {MAX_CHARACTERS} characters")
+    if not reasons:
+        return CodesFinding(status=Status.OK, reason=None, codes=codes)
+    failed = not all_kept or any(reading.status is Status.FAILED for _, reading in bad)
+    reason = "; ".join(reasons)
+    log.warning("codes are incomplete", action="codes.incomplete", frames=len(readings), reason=reason)
+    return CodesFinding(status=Status.FAILED if failed else Status.TIMEOUT, reason=reason, codes=codes)
+
+
+def _kept(readings: Sequence[tuple[Frame, _Reading]]) -> tuple[tuple[Code, ...], bool]:
+    """Each code once, as long as there is room, and whether that was all."""
     codes: list[Code] = []
+    characters = 0
     for frame, reading in readings:
         for raw in reading.codes:
             code = _code(raw, frame)
-            if not any(_same(code, earlier) for earlier in codes):
-                codes.append(code)
-    bad = [(frame, reading) for frame, reading in readings if reading.status is not Status.OK]
-    if not bad:
-        return CodesFinding(status=Status.OK, reason=None, codes=tuple(codes))
-    failed = any(reading.status is Status.FAILED for _, reading in bad)
-    reason = "; ".join(f"frame {frame.index}: {reading.reason}" for frame, reading in bad)
-    log.warning("codes are incomplete", action="codes.incomplete", frames=len(readings), reason=reason)
-    return CodesFinding(status=Status.FAILED if failed else Status.TIMEOUT, reason=reason, codes=tuple(codes))
+            if any(_same(code, earlier) for earlier in codes):
+                continue
+            characters += len(code.payload) + len(code.readable or "")
+            if characters > MAX_CHARACTERS:
+                return tuple(codes), False
+            codes.append(code)
+    return tuple(codes), True
 
 
 def _code(raw: RawCode, frame: Frame) -> Code:

@@ -15,7 +15,7 @@ from app.domain import Backdrop, Code, CodesFinding, Frame, Picture, Status, Tex
 from app.errors import WorkerCrashed, WorkerTimeout
 from app.media_inline import InlineWorkers
 from app.signals.base import CodeReader
-from app.signals.codes import MAX_CODES, RawCode, ZxingReader, readable
+from app.signals.codes import MAX_CHARACTERS, MAX_CODES, RawCode, ZxingReader, readable
 from app.signals.keywords import AhoCorasickMatcher
 from tests.signals.keyword_support import keyword_list
 
@@ -169,6 +169,12 @@ class TestFrames:
         finding = await ZxingReader(workers).read(frames, timeout_s=5)
         assert workers.asked == [10, 11, 12]
         assert [one.frame for one in finding.codes] == [0, 3]
+
+    async def test_more_text_than_is_matched_is_not_all_text(self) -> None:
+        long = tuple(RawCode("qr_code", f"{number}" * 4000, BOX) for number in range(8))
+        finding = await ZxingReader(ScriptedWorkers({10: long})).read([blank(10, 0)], timeout_s=5)
+        assert (finding.status, finding.reason) == (Status.FAILED, f"more than {MAX_CHARACTERS} characters")
+        assert 0 < sum(len(one.payload) for one in finding.codes) <= MAX_CHARACTERS
 
 
 class TestReadable:
