@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 #: Kept back from the deadline for matching, evaluating and committing, in seconds.
 FINISH_RESERVE_S = 0.3
 
+#: A longer text takes some tens of milliseconds to match.
+_LONG_TEXT_CHARACTERS = 3_000
+
 
 @dataclass(frozen=True, slots=True)
 class Signals:
@@ -69,7 +72,7 @@ class Collector:
             texts = texts_to_match(
                 needs, ocr=ocr, model_text=model_text, codes=codes, scene=scene, caption=context.caption
             )
-            keywords = self._match(needs, texts)
+            keywords = await self._match(needs, texts)
         findings = Findings(
             image=image.facts,
             probes=self._signals.probes.read(needs, image.frames, answers),
@@ -134,8 +137,12 @@ class Collector:
                 answers.setdefault(question.id, Answer(question_id=question.id, status=Status.FAILED, reason=reason))
         return answers
 
-    def _match(self, needs: Needs, texts: Mapping[TextSource, TextFinding]) -> KeywordFinding:
+    async def _match(self, needs: Needs, texts: Mapping[TextSource, TextFinding]) -> KeywordFinding:
+        """In a thread where it may take longer than other uploads should wait."""
+        long = sum(len(line.text) for finding in texts.values() for line in finding.lines) > _LONG_TEXT_CHARACTERS
         try:
+            if long:
+                return await asyncio.to_thread(self._signals.matcher.match, needs.lists, texts)
             return self._signals.matcher.match(needs.lists, texts)
         except Exception:  # every source counts as unread: no count over them may say "none"
             log.exception("keyword matcher broke its contract", action="signal_failed", signal="keywords")
