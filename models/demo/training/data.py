@@ -19,6 +19,7 @@ _NO_TARGET = -100
 _TRUNK = -1
 _PADDING = 99
 _REFERENCE_PX = 160 * 160
+_LENGTH_STEP = 32
 YES_NO_WEIGHT, WORD_WEIGHT, END_AFTER_YES_NO_WEIGHT = 1.5, 1.0, 0.2
 
 
@@ -61,7 +62,8 @@ def trunk_tokens() -> tuple[int, ...]:
 
 def draw_text(rng: random.Random, truths: tuple[Truth, ...], picture_tokens: int, probes: int) -> TextBatch:
     rows = [_pack(rng, truth, len(trunk_tokens()) + picture_tokens, probes) for truth in truths]
-    length = max(len(row[0]) for row in rows)
+    # Few lengths: every new shape of a product stays in oneDNN's cache, gigabytes of them after an hour.
+    length = -(-max(len(row[0]) for row in rows) // _LENGTH_STEP) * _LENGTH_STEP
     fills = (0, _PADDING, 0, _NO_TARGET, 0.0)
     columns = [[row[k] + [fill] * (length - len(row[k])) for row in rows] for k, fill in enumerate(fills)]
     return TextBatch(*(torch.tensor(c, dtype=torch.float32 if k == len(fills) - 1 else torch.long) for k, c in

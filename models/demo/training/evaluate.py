@@ -135,14 +135,14 @@ def alarms(service: Service, pictures: Sequence[tuple[str, np.ndarray]], what: s
 
 
 def crops(photos: Sequence[Photo]) -> Iterator[tuple[str, np.ndarray]]:
-    """Each held-out photograph as a whole, and three crops of it, always the same ones."""
+    """Each held-out photograph as a whole, and four crops of it, always the same ones."""
     for photo in photos:
         if not photo.held_out:
             continue
         rng = np.random.default_rng(list(photo.name.encode()))
         yield photo.name, np.ascontiguousarray(photo.pixels)
         height, width = photo.pixels.shape[:2]
-        for _ in range(3):
+        for _ in range(4):
             zoom = rng.uniform(0.4, 0.9)
             h, w = max(32, int(height * zoom)), max(32, int(width * zoom))
             y, x = int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1))
