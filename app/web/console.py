@@ -10,6 +10,7 @@ from litestar.types import ControllerRouterHandler
 
 from app.web.given import CHROME, largest_upload
 from app.web.login import log_in, log_out, login_page
+from app.web.policy import PolicyPages
 from app.web.review import ReviewPages
 from app.web.templates import STATIC
 from app.web.uploads import decision_page, moderate_form, upload_page
@@ -22,7 +23,16 @@ def console_handlers(*, largest_upload_bytes: int) -> list[ControllerRouterHandl
     """Everything the console answers; the application provides what the handlers ask for by name."""
     pages = Router(
         path="/",
-        route_handlers=[login_page, log_in, log_out, upload_page, moderate_form, decision_page, ReviewPages],
+        route_handlers=[
+            login_page,
+            log_in,
+            log_out,
+            upload_page,
+            moderate_form,
+            decision_page,
+            ReviewPages,
+            PolicyPages,
+        ],
         dependencies={"chrome": CHROME, "largest_upload_bytes": largest_upload(largest_upload_bytes)},
         include_in_schema=False,
     )

@@ -18,7 +18,7 @@ async def page(rig: Rig, path: str, key: str | None = "admin") -> httpx.Response
         return await client.get(path)
 
 
-@pytest.mark.parametrize("path", ["/", "/review", "/review/case_1", "/decisions/dec_1"])
+@pytest.mark.parametrize("path", ["/", "/review", "/review/case_1", "/decisions/dec_1", "/policy"])
 async def test_who_is_not_logged_in_is_sent_to_the_log_in_and_back(rig: Rig, path: str) -> None:
     answer = await page(rig, path, None)
     assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next={path}")
@@ -189,3 +189,23 @@ async def test_the_queue_pages_on(rig: Rig) -> None:
 @pytest.mark.parametrize("query", ["?state=lost", "?cursor=nonsense"])
 async def test_a_bad_queue_address_is_a_400(rig: Rig, query: str) -> None:
     assert (await page(rig, f"/review{query}")).status_code == 400
+
+
+async def test_the_policy_page_tells_versions_and_returns_to_one(rig: Rig) -> None:
+    first = rig.ruleset.current.digest
+    edited = POLICY.replace("reject: 0.9", "reject: 0.6") + f"# {NASTY}\n"
+    await rig.ruleset.put(edited.encode(), expected=None, author="key-x", why=NASTY)
+    shown = (await page(rig, "/policy", "policy")).text
+    assert "<script>alert" not in shown
+    assert "&lt;script&gt;alert(1)" in shown
+    assert "key-x" in shown
+    older = (await page(rig, f"/policy/versions/{first}", "policy")).text
+    assert "-thresholds: {review: 0.5, reject: 0.6}" in older
+    async with rig.client("policy", accept=HTML) as client:
+        answer = await client.post(f"/policy/versions/{first}/activate", data={"why": "back"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/policy?notice=activated")
+        long = await client.post(f"/policy/versions/{first}/activate", data={"why": "x" * 501})
+        assert long.status_code == 400
+    assert rig.ruleset.current.digest == first
+    assert "in force again" in (await page(rig, "/policy?notice=activated", "policy")).text
+    assert (await page(rig, "/policy/versions/sha256:none", "policy")).status_code == 404
