@@ -1,5 +1,6 @@
 """The options of a list's lines: what they come to, and how each mistake is worded."""
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -46,6 +47,25 @@ def test_every_option_is_read() -> None:
         5: TermOptions(inside=True),
     }
     assert keywords.views == DEFAULT_VIEWS
+
+
+def test_the_documented_options_and_views_are_read() -> None:
+    document = (Path(__file__).resolve().parents[2] / "docs" / "keywords.md").read_text(encoding="utf-8")
+    example = document.split("```text\n")[2].partition("```")[0]
+    keywords = parse_list("documented", example.encode())
+    assert {name for _, options in keywords.options for name in _said(options)} == {
+        *("exact", "until", "word", "severity", "inside", "regex", "builtin")
+    }
+    assert keywords.allow == ("路口交通",)
+    for header in re.findall(r"\| `(views: .*?)` \|", document):
+        _list("abc", _HEADER[:-4] + f"{header}\n---\n")
+    for view, weight in VIEWS.items():
+        assert f"| `{view}` | {weight:g} |" in document
+
+
+def _said(options: TermOptions) -> set[str]:
+    given = {name for name in ("exact", "word", "inside", "until", "severity") if getattr(options, name)}
+    return given | ({options.kind.value} - {"plain"})
 
 
 @pytest.mark.parametrize("path", sorted(_GOLDEN.glob("*.list")), ids=lambda path: path.stem)
