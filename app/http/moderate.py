@@ -62,6 +62,10 @@ class _ModerateOperation(Operation):
         self.request_body = _request_body()
 
 
+#: Nothing is read and judged in less, and each media worker that is cut off in the middle must be started anew.
+_SHORTEST_WAIT_S = 1.0
+
+
 @post(
     "/v1/moderate",
     operation_id="moderate",
@@ -80,7 +84,9 @@ async def moderate(
     upload: NamedDependency[SkipValidation[Upload]],
     wait: FromQuery[float | None] = None,
 ) -> Decision:
-    # Not `wait <= 0`: every comparison with NaN is false.
-    if wait is not None and not 0 < wait <= longest_wait_s:
-        raise MalformedRequest(f"wait: must be more than 0 and at most {longest_wait_s:g} seconds", field="wait")
+    # Not `wait < …`: every comparison with NaN is false.
+    if wait is not None and not _SHORTEST_WAIT_S <= wait <= longest_wait_s:
+        raise MalformedRequest(
+            f"wait: must be at least {_SHORTEST_WAIT_S:g} and at most {longest_wait_s:g} seconds", field="wait"
+        )
     return await moderator.moderate(upload, deadline_s=wait)

@@ -223,7 +223,7 @@ async def test_the_largest_picture_fits_into_either_body(rig: Rig) -> None:
         assert answer.json().get("code") not in {"upload_too_large", "request_too_large", "malformed_request"}
 
 
-@pytest.mark.parametrize("wait", ["0", "-1", "60.5", "nan", "inf", "-inf"])
+@pytest.mark.parametrize("wait", ["0", "-1", "0.99", "60.5", "nan", "inf", "-inf"])
 async def test_a_wait_beyond_the_limits_is_refused(rig: Rig, wait: str) -> None:
     refused(await post(rig, **as_parts(), params={"wait": wait}), 400, "malformed_request", "wait")
 
