@@ -4,6 +4,7 @@ carrying the place it came from.
 There is one view, `fold`. A further one (separators dropped, leet, pinyin) is another function that returns a `View`.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,9 @@ _FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
 
 #: The blank braille pattern: a symbol by category, a space to the eye.
 _BLANKS = frozenset("\u2800")
+
+#: What folding only makes small: printable ASCII, and the common Chinese characters.
+_SETTLED = re.compile("[ -~\u4e00-\u9fff]*")
 
 _BRACKETS = {"(": ")", "\u3014": "\u3015"}
 
@@ -83,7 +87,7 @@ def fold(text: str) -> View:
 
 def fold_term(term: str) -> str:
     """What `fold` makes of a term, without white space at the edges."""
-    if term.isascii() and term.isprintable():
+    if _SETTLED.fullmatch(term):
         return " ".join(term.lower().split())
     return fold(term).text.strip(" ")
 

@@ -29,6 +29,8 @@ _DOUBTFUL = 0.45
 _MIXED = 0.8
 
 _SILENT = re.compile("(?<=[zcs])h|(?<=n)g")
+#: Where joining syllables may join letters of two: without it both keys are one.
+_ACROSS = re.compile("[zcs]h|ng")
 _CONFUSED = str.maketrans("lv", "nu")
 
 
@@ -60,8 +62,9 @@ def sound_keys(folded: str) -> set[str]:
         return set()
     keys: set[str] = set()
     for chosen in islice(product(*heard), _MAX_READINGS):
-        keys.add(_joined("".join(chosen)))
         keys.add("".join(map(_joined, chosen)))
+        if _ACROSS.search(written := "".join(chosen)):
+            keys.add(_SILENT.sub("", written).translate(_CONFUSED))
     return keys
 
 

@@ -98,6 +98,12 @@ def test_an_aligned_span_folds_to_its_part_of_the_view(text: str, data: st.DataO
         assert len(folded) > end - start
 
 
+def test_common_chinese_characters_fold_to_themselves() -> None:
+    """The quick way for terms rests on it."""
+    block = "".join(map(chr, range(0x4E00, 0xA000)))
+    assert fold(block).text == block == fold_term(block)
+
+
 def test_an_expanded_character_is_not_cut() -> None:
     view = fold("㎏")
     assert view.text == "kg"
