@@ -232,7 +232,7 @@ def one_frame_of_an_animation(draw: random.Random, term: str) -> bytes:
 def code(draw: random.Random, term: str) -> bytes:
     made = zxingcpp.create_barcode(f"https://shop.test/ {sentence(draw, term)}", zxingcpp.BarcodeFormat.QRCode)
     image = draw.choice(photos()).copy()
-    image.paste(Image.fromarray(np.array(made.to_image(scale=draw.randint(3, 5)))), (60, 60))
+    image.paste(Image.fromarray(np.array(made.to_image(scale=draw.randint(3, 5)))), (240, 180))
     return encoded(image.rotate(draw.uniform(-20, 20), Image.Resampling.BICUBIC), "JPEG", quality=80)
 
 
