@@ -32,6 +32,9 @@ _LAST_BREATH_S = 2.0
 _MAX_LOG_LINE = 1000
 #: Beyond this the small steps of generation gain nothing and take cores from the media workers.
 _MOST_THREADS = 8
+#: Names, and beginnings of names, that the engine process inherits.
+_INHERITED = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"})
+_INHERITED_GROUPS = ("LC_", "OMP_", "GOMP_", "KMP_", "CUDA_", "NVIDIA_", "GGML_", "HIP_", "ROCR_", "HSA_", "VK_")
 _ROOT = Path(app.__file__).resolve().parent.parent
 _REFUSALS: dict[str, type[EngineError]] = {ModelFileCorrupt.code: ModelFileCorrupt}
 
@@ -176,8 +179,10 @@ async def _spawn() -> asyncio.subprocess.Process:
 
 
 def worker_environment() -> dict[str, str]:
-    """It reads hostile pictures: it gets no secrets from our settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("PORTCULLIS_")}
+    """It reads hostile pictures: it gets what llama.cpp and its drivers look at, and no secret that lies about."""
+    kept = {
+        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_GROUPS)
+    }
     return {
         # Threads that spin while they wait for each other take the cores that the media workers need, and then wait
         # longer: with both cores of a machine busy elsewhere, jobs took seconds instead of a tenth.

@@ -31,11 +31,13 @@ async def ended(process: EngineProcess) -> None:
 
 def test_it_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTCULLIS_DATABASE_URL", "postgresql://user:hunter2@db/x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter3")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
 
     given = worker_environment()
 
     assert "hunter2" not in repr(given)
+    assert "hunter3" not in repr(given)
     assert given["CUDA_VISIBLE_DEVICES"] == "1"
     assert given["GGML_NO_BACKTRACE"] == "1"
 
