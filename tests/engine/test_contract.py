@@ -84,12 +84,12 @@ async def test_a_repeated_question_id_gets_an_answer_for_each(engine: Engine) ->
 
 async def test_concurrent_jobs_get_the_answers_of_their_own_picture(engine: Engine) -> None:
     pictures = [picture(seed) for seed in range(6)]
-    questions = [*probes()[:3], caption()]
+    questions = [*probes(), caption()]
 
     async def ask(shown: Picture) -> list[float]:
         answers = {answer.question_id: answer for answer in await all_answers(engine.ask(job(questions, shown)))}
         assert answers["caption"].text
-        return [answers[question.id].log_yes or 0.0 for question in probes()[:3]]
+        return [answers[question.id].log_yes or 0.0 for question in probes()]
 
     alone = [await ask(shown) for shown in pictures]
     together = await asyncio.gather(*(ask(shown) for shown in pictures))

@@ -10,13 +10,13 @@ from .questions import DESCRIBE, policy_questions
 from .render import Rendered
 from .service import Service
 
-_COLUMNS, _CELL_W, _CELL_H, _PICTURE_H = 6, 200, 196, 150
+_COLUMNS, _CELL_W, _CELL_H, _PICTURE_H = 6, 200, 208, 150
 _LINE_CHARACTERS = 32
 _ALARM = 0.5
 
 
 def draw(service: Service, pictures: list[Rendered], out: Path) -> None:
-    """English probes only; alarms in red, missed categories in orange."""
+    """English probes only: right alarms in green, false and missed ones in red."""
     rows = -(-len(pictures) // _COLUMNS)
     sheet = Image.new("RGB", (_COLUMNS * _CELL_W, rows * _CELL_H), "white")
     for n, picture in enumerate(pictures):
@@ -34,15 +34,16 @@ def _cell(sheet: Image.Image, service: Service, picture: Rendered, x: int, y: in
     write = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(11)
     caption = answers.texts[0]
-    alarms = [f"{c} {p:.2f}" for c, p in zip(CATEGORIES, answers.p, strict=True) if p > _ALARM]
-    missed = [c for c, p in zip(CATEGORIES, answers.p, strict=True) if p <= _ALARM and c in picture.truth.categories]
+    there = picture.truth.categories
+    scored = list(zip(CATEGORIES, answers.p, strict=True))
+    found = ", ".join(f"{c} {p:.2f}" for c, p in scored if p > _ALARM and c in there)
+    wrong = [f"false {c} {p:.2f}" for c, p in scored if p > _ALARM and c not in there]
+    wrong += [f"missed {c} {p:.2f}" for c, p in scored if p <= _ALARM and c in there]
     lines = [caption[:_LINE_CHARACTERS], caption[_LINE_CHARACTERS : 2 * _LINE_CHARACTERS]]
     for n, line in enumerate(lines):
         write.text((x + 4, y + _PICTURE_H + 6 + 12 * n), line, fill="black", font=font)
-    colour, text = ("#c00000", ", ".join(alarms)) if alarms else ("#207020", "no alarm")
-    if missed:
-        colour, text = "#c06000", f"{text} MISSED {', '.join(missed)}"
-    write.text((x + 4, y + _PICTURE_H + 30), text[:_LINE_CHARACTERS], fill=colour, font=font)
+    write.text((x + 4, y + _PICTURE_H + 30), found or ("" if wrong else "no alarm"), fill="#207020", font=font)
+    write.text((x + 4, y + _PICTURE_H + 42), ", ".join(wrong)[:_LINE_CHARACTERS], fill="#c00000", font=font)
 
 
 def sample(pictures: list[Rendered], count: int = 30) -> list[Rendered]:

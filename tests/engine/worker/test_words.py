@@ -63,8 +63,8 @@ def test_the_demonstration_model_has_both_languages(resident: Resident) -> None:
     def tokens(*words: str) -> set[int]:
         return {resident.tokenizer.plain(word)[0] for word in words}
 
-    assert set(resident.words.yes) == tokens("Yes", " Yes", " yes", "是", "有")
-    assert set(resident.words.no) == tokens("No", " No", " no", "否", "没")
+    assert set(resident.words.yes) == tokens("Yes", " Yes", "yes", " yes", "是", "有", "对")
+    assert set(resident.words.no) == tokens("No", " No", "no", " no", "否", "没")
 
 
 @given(
