@@ -116,10 +116,12 @@ class KeywordMatch(Value):
 
 class KeywordFinding(Value):
     """Matches over all text. `sources` says how each text source that should have been read ended: a source that is
-    not ok makes every count over it a lower bound."""
+    not ok makes every count over it a lower bound. `cut` names the lists that matched more often than is recorded:
+    their counts are lower bounds too."""
 
     sources: dict[TextSource, Status]
     matches: tuple[KeywordMatch, ...] = ()
+    cut: tuple[str, ...] = ()
 
 
 class Findings(Value):

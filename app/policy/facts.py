@@ -129,7 +129,7 @@ def _probe_blame(name: str, probes: Mapping[str, ProbeScore]) -> list[str]:
 
 def _add_keywords(facts: Facts, keywords: KeywordList, findings: Findings, broken: Mapping[TextSource, str]) -> None:
     matches = of_list(keywords, findings.keywords.matches)
-    blame = {said for source, said in broken.items() if source in keywords.sources}
+    blame = {said for source, said in broken.items() if source in keywords.sources} | _cut((keywords,), findings)
     seen: dict[str, Number] = {
         "count": _found(keywords, findings),
         "terms": len({match.term for match in matches if counts(match)}),
@@ -146,8 +146,13 @@ def _add_text_scores(
     for category in sorted({keywords.category for keywords in lists}):
         own = [keywords for keywords in lists if keywords.category == category]
         blame = {said for source, said in broken.items() if any(source in keywords.sources for keywords in own)}
+        blame |= _cut(own, findings)
         score = category_score(own, findings.keywords.matches)
         _add(facts, f"text.score.{category}", score, lower_bound=bool(blame), blame=blame)
+
+
+def _cut(lists: Sequence[KeywordList], findings: Findings) -> set[str]:
+    return {f"keywords.{one.name}: more matches than are counted" for one in lists if one.name in findings.keywords.cut}
 
 
 def _found(keywords: KeywordList, findings: Findings) -> int:

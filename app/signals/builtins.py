@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from app.signals.patterns import MAX_FOUND
+
 #: Between the digits of one number.
 _GAP = r"[ \-.]?"
 
 #: No letter or digit beside the match.
 _ALONE = r"(?<![0-9a-z])", r"(?![0-9a-z])"
-
-#: More matches of one kind in one text add nothing.
-_MAX_MATCHES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Builtin:
                 continue
             yield match.span("value")
             found += 1
-            if found == _MAX_MATCHES:
+            if found == MAX_FOUND:
                 return
 
 

@@ -4,7 +4,7 @@ pyahocorasick's `iter_long` drops matches, so `iter` finds every occurrence and 
 """
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -25,6 +25,7 @@ from app.signals.disguise import Found, find
 from app.signals.index import PLAIN, ListIndex, build
 from app.signals.normalise import NORMALISER
 from app.signals.passages import Passage, passages
+from app.signals.patterns import MAX_FOUND
 from app.signals.scan import Scan
 
 FOLD = "fold"
@@ -41,7 +42,7 @@ MIN_WRAPPED_CHARACTERS = 3
 #: Of one source. What is beyond is not matched, and the source counts as failed: what it holds is unknown.
 MAX_CHARACTERS = 50_000
 
-#: Of one list in one source. More say nothing that these do not.
+#: Of one list in one source. The finding says when there were more.
 MAX_MATCHES = 500
 
 #: Through these views an allow phrase is found; looser ones would allow what only resembles it.
@@ -111,6 +112,7 @@ class AhoCorasickMatcher:
         wanted = {source for keywords in lists for source in keywords.sources}
         sources = {source: finding.status for source, finding in texts.items()}
         matches: list[KeywordMatch] = []
+        cut: set[str] = set()
         for source, finding in texts.items():
             if source not in wanted:
                 continue
@@ -121,8 +123,12 @@ class AhoCorasickMatcher:
             for keywords in lists:
                 if source in keywords.sources:
                     index = self._index(keywords, room_for=len(lists))
-                    matches += _matches(index, source, bounded.lines, read, self._today())
-        return KeywordFinding(sources=sources, matches=tuple(sorted(matches, key=_reading_order)))
+                    found, complete = _matches(index, source, bounded.lines, read, self._today())
+                    matches += found
+                    if not complete:
+                        cut.add(keywords.name)
+        ordered = tuple(sorted(matches, key=_reading_order))
+        return KeywordFinding(sources=sources, matches=ordered, cut=tuple(sorted(cut)))
 
     def _index(self, keywords: KeywordList, *, room_for: int) -> ListIndex:
         """The list's index, built at most once while it is among the recently used. Compares the list too: a digest
@@ -164,17 +170,25 @@ def _bounded(finding: TextFinding) -> TextFinding:
 
 def _matches(
     index: ListIndex, source: TextSource, lines: Sequence[TextLine], read: Iterable[_Text], today: date
-) -> list[KeywordMatch]:
-    """Of one list in one source, the first so many."""
+) -> tuple[list[KeywordMatch], bool]:
+    """Of one list in one source, the first so many, and whether those are all."""
     matches: list[KeywordMatch] = []
+    complete = True
     for text in read:
         expired = {number for number, until in index.expiring.items() if until < today}
-        hits = (hit for hit in _hits(index, text) if hit.number not in expired)
+        hits = [hit for hit in _hits(index, text) if hit.number not in expired]
+        complete = complete and _all_were_found(hits)
         for hit in _counting(index, hits):
-            matches.append(_match(index, source, lines, text.passage, hit))
             if len(matches) == MAX_MATCHES:
-                return matches
-    return matches
+                return matches, False
+            matches.append(_match(index, source, lines, text.passage, hit))
+    return matches, complete
+
+
+def _all_were_found(hits: Iterable[_Hit]) -> bool:
+    """Whether no pattern and no built-in matcher stopped at its bound."""
+    found = Counter(hit.number for hit in hits if hit.view in (REGEX, BUILTIN))
+    return all(count < MAX_FOUND for count in found.values())
 
 
 def _match(

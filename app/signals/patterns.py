@@ -7,8 +7,8 @@ import re2
 #: Of the compiled pattern, in bytes. A pattern that needs more is refused when the list is read.
 PATTERN_BYTES = 1 << 20
 
-#: More matches of one pattern in one text add nothing.
-_MAX_MATCHES = 100
+#: Of one pattern or built-in matcher in one text. Whoever has as many may have more.
+MAX_FOUND = 100
 
 
 class Pattern:
@@ -29,7 +29,7 @@ class Pattern:
             if start < end:
                 yield start, end
                 found += 1
-                if found == _MAX_MATCHES:
+                if found == MAX_FOUND:
                     return
 
 

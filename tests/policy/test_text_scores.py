@@ -68,6 +68,18 @@ def test_over_a_source_that_failed_they_are_lower_bounds(name: str) -> None:
     assert [rule.result for rule in found.rules] == ["true", "false"]
 
 
+def test_matches_that_were_cut_off_are_lower_bounds() -> None:
+    rules = build.ruleset(
+        build.rule("some", "keywords.banned.count > 0"), build.rule("very-many", "keywords.banned.count > 900")
+    )
+    found = build.findings(matches=[build.match("banned")])
+    assert [rule.result for rule in build.judge(rules, found).rules] == ["true", "false"]
+    cut = found.model_copy(update={"keywords": found.keywords.model_copy(update={"cut": ("banned",)})})
+    evaluation = build.judge(rules, cut)
+    assert [rule.result for rule in evaluation.rules] == ["true", "unknown"]
+    assert evaluation.degraded_by == ("keywords.banned: more matches than are counted",)
+
+
 def test_scores_over_a_source_that_failed_are_lower_bounds_too() -> None:
     rules = build.ruleset(
         build.rule("some", "text.score.goods > 0.5"), build.rule("few", "keywords.banned.score < 0.5")

@@ -222,7 +222,17 @@ def test_a_text_too_long_to_match_is_not_a_text_without_terms(monkeypatch: pytes
 
 def test_matches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matching, "MAX_MATCHES", 7)
-    assert len(find(["gun"], "gun " * 50).matches) == 7
+    finding = find(["gun"], "gun " * 50)
+    assert len(finding.matches) == 7
+    assert finding.cut == ("contraband",)
+    assert find(["gun"], "gun " * 7).cut == ()
+
+
+def test_a_pattern_that_stopped_at_its_bound_says_so() -> None:
+    keywords = replace(keyword_list("[0-9]x"), options=((0, TermOptions(kind=TermKind.REGEX)),))
+    for repeats, cut in ((99, ()), (100, (keywords.name,))):
+        finding = AhoCorasickMatcher().match([keywords], {TextSource.OCR: text_of("1x " * repeats)})
+        assert (len(finding.matches), finding.cut) == (repeats, cut)
 
 
 @pytest.mark.parametrize(
