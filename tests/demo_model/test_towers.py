@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the towers need the training environment (requirements/training.lock)")
 
-from training.data import draw_pictures, draw_text, tree_mask, trunk_tokens  # noqa: E402
+from training.data import PADDING, draw_pictures, draw_text, tree_mask, trunk_tokens  # noqa: E402
 from training.model import DemoModel  # noqa: E402
 from training.render import Mix, Renderer  # noqa: E402
 from training.shape import Shape  # noqa: E402
@@ -32,7 +32,7 @@ def test_packed_questions_see_what_they_would_see_alone(model: DemoModel, render
         branches = torch.cat([torch.full((1, before), -1), text.branches], 1)
         positions = torch.cat([torch.arange(before)[None], text.positions], 1)
         packed = model.text(torch.cat([head, model.text.embed(text.tokens)], 1), positions, tree_mask(branches))
-        for branch in range(int(text.branches.max()) + 1):
+        for branch in sorted({*text.branches[0].tolist()} - {-1, PADDING}):
             keep = (branches[0] == -1) | (branches[0] == branch)
             tokens = text.tokens[0][keep[before:]]
             alone_x = torch.cat([head, model.text.embed(tokens)[None]], 1)

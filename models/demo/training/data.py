@@ -17,7 +17,8 @@ from .vocabulary import AFTER_PICTURE, AFTER_QUESTION, BEFORE_PICTURE, END_OF_TE
 
 _NO_TARGET = -100
 _TRUNK = -1
-_PADDING = 99
+#: The branch of what fills the shorter rows up.
+PADDING = 99
 _REFERENCE_PX = 160 * 160
 _LENGTH_STEP = 32
 YES_NO_WEIGHT, WORD_WEIGHT, END_AFTER_YES_NO_WEIGHT = 1.5, 1.0, 0.2
@@ -64,7 +65,7 @@ def draw_text(rng: random.Random, truths: tuple[Truth, ...], picture_tokens: int
     rows = [_pack(rng, truth, len(trunk_tokens()) + picture_tokens, probes) for truth in truths]
     # Few lengths: every new shape of a product stays in oneDNN's cache, gigabytes of them after an hour.
     length = -(-max(len(row[0]) for row in rows) // _LENGTH_STEP) * _LENGTH_STEP
-    fills = (0, _PADDING, 0, _NO_TARGET, 0.0)
+    fills = (0, PADDING, 0, _NO_TARGET, 0.0)
     columns = [[row[k] + [fill] * (length - len(row[k])) for row in rows] for k, fill in enumerate(fills)]
     return TextBatch(*(torch.tensor(c, dtype=torch.float32 if k == len(fills) - 1 else torch.long) for k, c in
                        enumerate(columns)))  # fmt: skip
