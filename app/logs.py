@@ -1,8 +1,10 @@
 """Structured logs to stderr: text for people, or one JSON object a line. Every line that the service writes itself
 carries an `action`; libraries are only heard when something is wrong."""
 
+import io
 import logging
 import sys
+from contextlib import suppress
 
 import structlog
 
@@ -20,6 +22,20 @@ _QUIET = (
 
 #: Warns whenever a job that is still running skips a turn, as it is meant to.
 _QUIETER = "apscheduler"
+
+
+class _StandardError(io.TextIOBase):
+    """Whatever standard error is at the moment. Where nobody reads it any more, lines are lost, never the work that
+    they tell of: a supervisor that dies of its own log line would leave a service that hangs."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def configure_logs(*, level: str, as_json: bool) -> None:
@@ -42,10 +58,10 @@ def configure_logs(*, level: str, as_json: bool) -> None:
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_StandardError()),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_StandardError())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
