@@ -1,9 +1,12 @@
 """What holds for every test: asyncio, a clean environment, reproducible generated cases."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 #: Where Debian, Ubuntu and Fedora put Noto Sans CJK.
@@ -36,6 +39,17 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the developer's shell, nor of an earlier test, reaches this one."""
     for name in _ours():
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def quiet_logs() -> Iterator[None]:
+    """A test that sets logging up, as every command of the service does, sets it up for itself alone."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = [one for one in root.handlers if one in handlers or type(one).__module__.startswith("_pytest.")]
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
