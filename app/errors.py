@@ -18,8 +18,7 @@ PortcullisError
 │   ├── EngineUnavailable        engine_unavailable
 │   ├── EngineCrashed            engine_crash
 │   ├── ModelFileMissing         model_file_missing
-│   ├── ModelFileCorrupt         model_file_corrupt
-│   └── QuestionTooLong          question_too_long
+│   └── ModelFileCorrupt         model_file_corrupt
 ├── WorkerError                  a media worker
 │   ├── WorkerCrashed            worker_crash
 │   └── WorkerTimeout            worker_timeout
@@ -134,10 +133,6 @@ class ModelFileMissing(EngineError):
 
 class ModelFileCorrupt(EngineError):
     code = "model_file_corrupt"
-
-
-class QuestionTooLong(EngineError):
-    code = "question_too_long"
 
 
 class WorkerError(PortcullisError):

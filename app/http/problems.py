@@ -47,7 +47,6 @@ STATUS: Mapping[type[PortcullisError], int] = {
     errors.EngineCrashed: 503,
     errors.ModelFileMissing: 503,
     errors.ModelFileCorrupt: 503,
-    errors.QuestionTooLong: 500,
     errors.WorkerError: 503,
     errors.WorkerCrashed: 503,
     errors.WorkerTimeout: 503,

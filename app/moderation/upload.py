@@ -1,12 +1,13 @@
 """What a caller hands in."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 
 from app.domain import UploadContext
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Upload:
     """`data` is the file as it came; `key_id` the API key that sent it."""
 
@@ -15,7 +16,7 @@ class Upload:
     key_id: str
     idempotency_key: str | None = None
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """`sha256:` over everything that was asked, so that a repeated request can be told from a different one."""
         digest = sha256(sha256(self.data).digest())

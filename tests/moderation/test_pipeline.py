@@ -44,6 +44,7 @@ from app.errors import (
     WorkerTimeout,
 )
 from app.intake.decode import Intake, IntakeLimits
+from app.media_inline import InlineWorkers
 from app.moderation.admission import Admission, AdmissionLimits
 from app.moderation.collect import Signals
 from app.moderation.pipeline import Deadlines, Moderator, Upload
@@ -65,15 +66,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RULESET = load_ruleset(REPOSITORY / "policies.yaml", REPOSITORY / "rules")
 
 
-class Threads:
-    """Workers that are threads: what is under test here is the pipeline, not the processes."""
-
-    async def run(self, function: Callable[..., object], *args: object, timeout_s: float) -> object:
-        async with asyncio.timeout(timeout_s):
-            return await asyncio.to_thread(function, *args)
-
-
-class Dying(Threads):
+class Dying(InlineWorkers):
     def __init__(self, *deaths: Exception) -> None:
         self.deaths = list(deaths)
 
@@ -141,20 +134,20 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
         reader: TextReader | None = None,
         codes: CodeReader | None = None,
         matcher: KeywordMatcher | None = None,
-        workers: Threads | None = None,
+        workers: InlineWorkers | None = None,
         in_flight: int = 8,
     ) -> Rooms:
         decisions, evidence = SqlDecisionStore(database), LocalEvidenceStore(tmp_path / "evidence")
         signals = Signals(
             reader or Reader(),
-            codes or ZxingReader(Threads()),
+            codes or ZxingReader(InlineWorkers()),
             matcher or AhoCorasickMatcher(),
             Probes(),
             Scene(),
             ModelText(),
         )
         moderator = Moderator(
-            intake=Intake(workers or Threads(), IntakeLimits(), b"secret"),
+            intake=Intake(workers or InlineWorkers(), IntakeLimits(), b"secret"),
             signals=signals,
             engine=engine or FakeEngine(),
             ruleset=lambda: RULESET,
