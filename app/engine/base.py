@@ -23,6 +23,7 @@ class Reason(StrEnum):
     MALFORMED_PICTURE = "malformed_picture"
     NO_TOKENS_ALLOWED = "no_tokens_allowed"
     CHOICES_NOT_DISTINCT = "choices_not_distinct"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ import inspect
 import itertools
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Sequence
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind, Status
-from app.engine.base import Reason, all_unanswered, is_sound, unanswered
+from app.engine.answers import AnswerStream
+from app.engine.base import Reason, is_sound, unanswered
 from app.errors import EngineError
 
 #: Says what a question's answer is. It may wait (to be late) or raise an EngineError (to fail with its code).
@@ -56,15 +57,21 @@ class FakeEngine:
         self._script = script
         self._delay_s = delay_s
 
-    async def ask(self, job: EngineJob) -> AsyncGenerator[Answer]:
+    def ask(self, job: EngineJob) -> AnswerStream:
+        unwanted = _Unwanted()
+        return AnswerStream(self._answers(job, unwanted), unwanted.add)
+
+    async def _answers(self, job: EngineJob, unwanted: "_Unwanted") -> AsyncGenerator[Answer]:
         self.jobs.append(job)
-        for index, question in enumerate(job.questions):
-            answer = await self._answer(job, question)
+        late = False
+        for question in job.questions:
+            answer = unwanted.answer(question)
+            if answer is None and late:
+                answer = unanswered(question, Status.TIMEOUT, Reason.DEADLINE)
+            if answer is None:
+                answer = await unwanted.unless_added(question, self._answer(job, question))
             yield answer
-            if answer.status is Status.TIMEOUT:
-                for late in all_unanswered(job.questions[index + 1 :], Status.TIMEOUT, Reason.DEADLINE):
-                    yield late
-                return
+            late = late or answer.status is Status.TIMEOUT
 
     async def _answer(self, job: EngineJob, question: Question) -> Answer:
         if self.info.state is not EngineState.READY:
@@ -89,6 +96,35 @@ class FakeEngine:
             return await answer if inspect.isawaitable(answer) else answer
         except EngineError as error:
             return unanswered(question, Status.FAILED, error.code)
+
+
+class _Unwanted:
+    """What was cancelled of a job: question ids with the reasons."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {}
+        self._under_way: tuple[Question, asyncio.Task[Answer]] | None = None
+
+    def add(self, question_ids: Collection[str], reason: str) -> None:
+        for question_id in question_ids:
+            self._reasons.setdefault(question_id, reason)
+        if self._under_way is not None and self.answer(self._under_way[0]) is not None:
+            self._under_way[1].cancel()
+
+    def answer(self, question: Question) -> Answer | None:
+        reason = self._reasons.get(question.id)
+        return None if reason is None else unanswered(question, Status.SKIPPED, reason)
+
+    async def unless_added(self, question: Question, answering: Coroutine[None, None, Answer]) -> Answer:
+        """The answer, or that the question is unwanted as soon as it is."""
+        task = asyncio.create_task(answering)
+        self._under_way = question, task
+        try:
+            await asyncio.wait((task,))
+            return self.answer(question) or task.result()
+        finally:
+            self._under_way = None
+            task.cancel()
 
 
 def _mistake(question: Question) -> Reason | None:

@@ -33,7 +33,7 @@ class Flight:
     def begin(self, pending: PendingJob, *, alone: bool) -> None:
         self._jobs[pending.number] = pending
         self._lonely = alone
-        pending.started = False
+        pending.started = pending.fruitful = False
 
     def heed(self, message: FromEngine) -> PendingJob | None:
         """What the process said of a job; the job when that was its last word. Raises EngineCrashed for what cannot

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import replace
 from typing import NoReturn
 
 import structlog
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Status
+from app.engine.answers import AnswerStream
 from app.engine.base import EngineConfig, Reason, is_sound
 from app.engine.files import CheckedFiles, check_files
 from app.engine.flight import Flight
@@ -85,9 +86,12 @@ class LocalEngine:
             raise EngineUnavailable(self._info.detail or f"the engine is {self._info.state}")
         return self.info
 
-    async def ask(self, job: EngineJob) -> AsyncGenerator[Answer]:
+    def ask(self, job: EngineJob) -> AnswerStream:
         """See `app.moderation.ports.Engine.ask`."""
         pending = PendingJob(next(self._numbers), job)
+        return AnswerStream(self._answers(pending), lambda ids, reason: self._cancel(pending, ids, reason))
+
+    async def _answers(self, pending: PendingJob) -> AsyncGenerator[Answer]:
         self._admit(pending)
         try:
             while True:
@@ -131,6 +135,14 @@ class LocalEngine:
             _log.warning("a picture that killed the engine is kept out", action="engine.quarantine", job=pending.job.id)
             pending.end(Status.FAILED, Reason.ENGINE_CRASH)
         return bool(pending.open)
+
+    def _cancel(self, pending: PendingJob, question_ids: Collection[str], reason: str) -> None:
+        numbers = pending.cancel(question_ids, reason)
+        if numbers and self._flight is not None and pending in self._flight and self._process is not None:
+            self._process.cancel(pending.number, numbers)
+        if not pending.open and pending in self._waiting:
+            self._waiting.remove(pending)
+        self._count()
 
     def _withdraw(self, pending: PendingJob) -> None:
         """Nobody listens any more: what is left of the job is not done."""
@@ -239,10 +251,10 @@ class LocalEngine:
         )
         # Only what the engine forgot to answer is still open here.
         pending.end(Status.FAILED, Reason.ENGINE_FAULT)
-        if pending.complete and pending.started:
+        if pending.started and pending.fruitful:
             self._fruitless_lives = 0
-            if self._quarantine.watchful:
-                self._quarantine.clear(pending.fingerprint)
+        if pending.started and pending.complete and self._quarantine.watchful:
+            self._quarantine.clear(pending.fingerprint)
         self._wake.set()
         self._count()
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections import deque
+from collections.abc import Collection
 from functools import cached_property
 
 from app.domain import Answer, EngineJob, Question, Status
@@ -25,7 +26,10 @@ class PendingJob:
         self.started = False
         #: The engine itself answered everything.
         self.complete = False
+        #: This life of the process answered, and nothing was left but what nobody wanted any more.
+        self.fruitful = False
         self.open: dict[int, Question] = dict(enumerate(job.questions))
+        self._cancelled = False
         self._answers: deque[Answer] = deque()
         self._news = asyncio.Event()
 
@@ -79,17 +83,27 @@ class PendingJob:
                     log_choices=answered.log_choices,
                 )
             )
-            self.complete = not self.open
+            self.complete = not self.open and not self._cancelled
+            self.fruitful = True
+
+    def cancel(self, question_ids: Collection[str], reason: str) -> tuple[int, ...]:
+        """Answer those of these that are still open: nobody wants them any more. Their numbers."""
+        unwanted = frozenset(question_ids)
+        numbers = tuple(number for number, question in self.open.items() if question.id in unwanted)
+        for number in numbers:
+            self._put(unanswered(self.open.pop(number), Status.SKIPPED, reason))
+        self._cancelled = self._cancelled or bool(numbers)
+        return numbers
 
     def end(self, status: Status, reason: str) -> None:
         """Answer everything that is still open in the same way."""
         for question in self.open.values():
             self._put(unanswered(question, status, reason))
-        self.open.clear()
+        self._cut_off()
 
     def abandon(self) -> None:
         """Nobody waits any more."""
-        self.open.clear()
+        self._cut_off()
         self._answers.clear()
         self._news.set()
 
@@ -102,6 +116,10 @@ class PendingJob:
             async with asyncio.timeout(timeout_s):
                 await self._news.wait()
         return self._answers.popleft()
+
+    def _cut_off(self) -> None:
+        self.fruitful = self.fruitful and not self.open
+        self.open.clear()
 
     def _put(self, answer: Answer) -> None:
         self._answers.append(answer)

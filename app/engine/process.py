@@ -87,10 +87,10 @@ class EngineProcess:
         except OSError as error:
             raise EngineCrashed(await self.how_it_ended()) from error
 
-    def cancel(self, job: int) -> None:
-        """Without waiting: a process that is gone needs no cancelling."""
+    def cancel(self, job: int, numbers: tuple[int, ...] | None = None) -> None:
+        """The job, or these questions of it. Without waiting: a process that is gone needs no cancelling."""
         if not self.exited and not self._stdin.is_closing():
-            self._stdin.write(frame(Cancel(job=job)))
+            self._stdin.write(frame(Cancel(job=job, numbers=numbers)))
 
     async def receive(self) -> FromEngine:
         """The next message. Raises EngineCrashed when the process is gone or writes garbage."""

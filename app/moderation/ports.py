@@ -1,9 +1,27 @@
 """What the pipeline needs of the rooms it may not import. Engines and stores satisfy these by shape."""
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from collections.abc import Collection, Sequence
+from typing import Protocol, Self
 
 from app.domain import Answer, AuditEvent, Decision, DecisionRecord, EngineInfo, EngineJob, Image, Outcome, ReviewCase
+
+
+class Answers(Protocol):
+    """The answers to one job, as they come; an async iterator."""
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> Answer: ...
+
+    def cancel(self, question_ids: Collection[str], *, reason: str = "cancelled") -> None:
+        """Nobody wants these any more: those that have no answer yet are answered at once with `skipped` and the
+        reason, and the engine spends nothing more on them. Ids that are answered or not the job's are passed over.
+        Does not wait; may be called at any time, also while somebody waits for the next answer."""
+        ...
+
+    async def aclose(self) -> None:
+        """Cancel everything that is left, without answers."""
+        ...
 
 
 class Engine(Protocol):
@@ -12,7 +30,7 @@ class Engine(Protocol):
     @property
     def info(self) -> EngineInfo: ...
 
-    def ask(self, job: EngineJob) -> AsyncGenerator[Answer]:
+    def ask(self, job: EngineJob) -> Answers:
         """Answers as they come, each question exactly once, none after the job's deadline (plus a small grace): what
         is not answered by then is answered with `timeout`, what a dead engine cannot answer with `failed` and a
         reason. Never raises for a fault of the engine; closing the iterator cancels what is left."""

@@ -129,6 +129,72 @@ async def test_a_cancelled_caller_leaves_the_engine_well(engine: Engine) -> None
     assert len(await all_answers(engine.ask(job(probes()[:1])))) == 1
 
 
+async def test_cancelled_questions_are_answered_at_once_and_the_others_as_ever(engine: Engine) -> None:
+    questions = [*probes(), caption(200)]
+    unwanted = {"caption", *(question.id for question in probes()[6:])}
+
+    stream = engine.ask(job(questions))
+    first = await anext(stream)
+    stream.cancel(unwanted, reason="decided")
+    answers = {answer.question_id: answer for answer in [first, *await all_answers(stream)]}
+
+    assert len(answers) == len(questions)
+    for question in questions:
+        answer = answers[question.id]
+        if answer.status is Status.OK:
+            assert question.id not in unwanted or question.kind is QuestionKind.YES_NO
+        else:
+            assert question.id in unwanted
+            assert (answer.status, answer.reason, answer.log_yes) == (Status.SKIPPED, "decided", None)
+    assert answers["caption"].status is Status.SKIPPED
+    assert engine.info.queue_depth == 0
+
+
+async def test_cancelling_ends_the_wait_for_an_answer(engine: Engine) -> None:
+    """Whoever waits for the next answer gets it from the one who cancels."""
+    stream = engine.ask(job([caption(500)]))
+    waiting = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    stream.cancel({"caption"})
+    stream.cancel({"caption"}, reason="again")
+
+    answer = await waiting
+
+    assert (answer.status, answer.reason) == (Status.SKIPPED, "cancelled")
+    assert await all_answers(stream) == []
+    assert engine.info.queue_depth == 0
+
+
+async def test_cancelling_before_the_first_answer_is_waited_for(engine: Engine) -> None:
+    stream = engine.ask(job(probes()[:2]))
+    stream.cancel([probes()[0].id])
+
+    by_id = {answer.question_id: answer for answer in await all_answers(stream)}
+
+    assert by_id["probe-0"].status is Status.SKIPPED
+    assert by_id["probe-1"].status is Status.OK
+
+
+async def test_cancelling_what_is_answered_unknown_or_over_changes_nothing(engine: Engine) -> None:
+    stream = engine.ask(job(probes()[:1]))
+    stream.cancel({"nobody's"})
+    answers = await all_answers(stream)
+    stream.cancel({"probe-0"})
+
+    assert [answer.status for answer in answers] == [Status.OK]
+    assert await all_answers(stream) == []
+    assert (await all_answers(engine.ask(job(probes()[:1]))))[0].status is Status.OK
+
+
+async def test_a_question_id_that_is_repeated_is_cancelled_everywhere(engine: Engine) -> None:
+    twice = [Question("same", QuestionKind.YES_NO, "Is it day?"), Question("same", QuestionKind.YES_NO, "Is it night?")]
+
+    stream = engine.ask(job(twice))
+    stream.cancel({"same"})
+
+    assert [answer.status for answer in await all_answers(stream)] == [Status.SKIPPED] * 2
+
+
 async def test_a_malformed_picture_fails_without_being_shown(engine: Engine) -> None:
     answers = await all_answers(engine.ask(job(probes()[:2], Picture(64, 64, b"\0" * 100))))
 

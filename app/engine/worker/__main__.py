@@ -42,7 +42,7 @@ def _pass_on(scheduler: Scheduler, order: Order) -> None:
     if isinstance(order.message, Ask):
         scheduler.submit(order.message, order.payload, began=order.at)
     elif isinstance(order.message, Cancel):
-        scheduler.cancel(order.message.job)
+        scheduler.cancel(order.message.job, order.message.numbers)
 
 
 def _ready(resident: Resident, order: Load, load_s: float) -> Ready:

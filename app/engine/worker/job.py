@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from app.domain import QuestionKind, Status
@@ -126,8 +126,16 @@ class Job:
         """As it was before its picture was shown; what is answered stays answered."""
         self.account, self.sequence, self.start = None, None, 0
         self.asking.clear()
-        self._waiting = plan.ordered(question for question in self._prepared if question.number in self.open)[::-1]
-        self._promises = list(itertools.accumulate((question.cells for question in self._waiting), max))
+        self._wait_for(plan.ordered(question for question in self._prepared if question.number in self.open)[::-1])
+
+    def give_up(self, numbers: Container[int]) -> None:
+        """Forget these questions, which are not under way: nobody wants their answers."""
+        self.open = {number: question for number, question in self.open.items() if number not in numbers}
+        self._wait_for([question for question in self._waiting if question.number not in numbers])
+
+    def _wait_for(self, questions: list[plan.Prepared]) -> None:
+        self._waiting = questions
+        self._promises = list(itertools.accumulate((question.cells for question in questions), max))
 
     def answer_yes_no(self, number: int, log_yes: float, log_no: float) -> None:
         self._answer(Answered(job=self.ask.job, number=number, status=Status.OK, log_yes=log_yes, log_no=log_no))

@@ -69,8 +69,11 @@ class Ask(Value):
 
 
 class Cancel(Value):
+    """Of the whole job, or of the questions with these numbers alone. Nothing is said of them any more."""
+
     kind: Literal["cancel"] = "cancel"
     job: int
+    numbers: tuple[int, ...] | None = None
 
 
 class Ready(Value):

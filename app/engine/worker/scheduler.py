@@ -7,7 +7,7 @@ picture.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class NotFinite(Exception):
 
 
 class Scheduler:
-    """Every question of a job is answered, and then `Done` is said, unless the job is cancelled: then only `Done`."""
+    """Every question of a job is answered unless it is cancelled, and then `Done` is said."""
 
     def __init__(
         self,
@@ -59,10 +59,24 @@ class Scheduler:
         job = Job(ask, rgb, began=self._clock() if began is None else began, say=self._say)
         self._waiting.append(job)
 
-    def cancel(self, number: int) -> None:
+    def cancel(self, number: int, questions: Iterable[int] | None = None) -> None:
+        """The whole job, or these questions of it."""
         for job in [*self._waiting, *self._active]:
-            if job.ask.job == number:
+            if job.ask.job != number:
+                continue
+            if questions is None:
                 self._end(job)
+            else:
+                self._cancel_questions(job, frozenset(questions))
+
+    def _cancel_questions(self, job: Job, numbers: frozenset[int]) -> None:
+        for asking in [asking for asking in job.asking.values() if asking.question.number in numbers]:
+            self._asked(job, asking)
+        job.give_up(numbers)
+        if job.account is not None:
+            job.account.promised = job.promised
+        if not job.open:
+            self._end(job)
 
     def turn(self) -> None:
         """One step. Raises nothing for a job's fault: that ends as `failed`."""
