@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from app.domain import KeywordList, Mode
 from app.errors import PolicyProblem
 from app.policy.draft import Draft
-from app.policy.schema import Rule, Texts
+from app.policy.fields import Texts
+from app.policy.schema import Rule
 from app.policy.source import Path, Source
 from app.policy.vocabulary import did_you_mean
 

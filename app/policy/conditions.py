@@ -15,8 +15,8 @@ from app.domain import Truth
 from app.policy import truth
 from app.policy.cel_messages import Complaint, shown, syntax_complaint, type_complaints
 from app.policy.cel_syntax import Call, Const, Name, Node, Scalar, UnsupportedSyntax, read_tree, walk
+from app.policy.fields import MAX_NUMBER, MIN_DIVISOR
 from app.policy.promotion import ARITHMETIC, COMPARISONS, promote
-from app.policy.schema import MAX_NUMBER, MIN_DIVISOR
 from app.policy.simple import Simple, simplify
 from app.policy.vocabulary import Kind, Vocabulary
 

@@ -12,12 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.errors import PolicyProblem
+from app.policy.fields import Number, id_problem
 from app.policy.schema import (
     Allow,
     Calibration,
     Category,
     Defaults,
-    Number,
     Part,
     Pass,
     Policy,
@@ -25,7 +25,6 @@ from app.policy.schema import (
     Rule,
     Score,
     Signals,
-    id_problem,
 )
 from app.policy.source import Path, Source
 from app.policy.vocabulary import did_you_mean

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from app.domain import KeywordList, TermKind, TermOptions
 from app.errors import PolicyInvalid, PolicyProblem
+from app.policy.fields import id_problem
 from app.policy.list_header import EXAMPLE, read_header
 from app.policy.list_lines import MAX_PATTERNS, Entry, read_line
 from app.policy.list_terms import Complaint, same_term
 from app.policy.list_text import SHOWN_CHARACTERS, Line, Problems, decode
 from app.policy.regular import read_regular
-from app.policy.schema import id_problem
 
 MAX_LIST_BYTES = 16 * 1024 * 1024
 MAX_TERMS = 200_000

@@ -2,164 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-import math
-import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    StrictBool,
-    Tag,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, StrictBool, Tag, model_validator
+
+from app.domain import Mode, Outcome
+from app.policy.fields import (
+    OPENAI_CATEGORIES,
+    STATEMENT_CATEGORIES,
+    Id,
+    Language,
+    MinMass,
+    Number,
+    OnUnknown,
+    RuleId,
+    SeverityWord,
+    Text,
+    Texts,
+    Weight,
+    one_of,
 )
-
-from app.domain import Mode, Outcome, Severity
-
-#: Conditions speak of these by name, so that CEL's own words cannot be ids.
-_CEL_WORDS = frozenset(
-    {
-        *("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let"),
-        *("loop", "namespace", "null", "package", "return", "true", "var", "void", "while"),
-    }
-)
-#: Numbers beyond this have no use beside probabilities and counts, and would let arithmetic overflow.
-MAX_NUMBER = 1e9
-MIN_DIVISOR = 1e-9
-
-OPENAI_CATEGORIES = (
-    "harassment",
-    "harassment/threatening",
-    "sexual",
-    "hate",
-    "hate/threatening",
-    "illicit",
-    "illicit/violent",
-    "self-harm/intent",
-    "self-harm/instructions",
-    "self-harm",
-    "sexual/minors",
-    "violence",
-    "violence/graphic",
-)
-#: EU Transparency Database, schema of 2025-07, without the prefix STATEMENT_CATEGORY_.
-STATEMENT_CATEGORIES = (
-    "ANIMAL_WELFARE",
-    "CONSUMER_INFORMATION",
-    "CYBER_VIOLENCE",
-    "CYBER_VIOLENCE_AGAINST_WOMEN",
-    "DATA_PROTECTION_AND_PRIVACY_VIOLATIONS",
-    "ILLEGAL_OR_HARMFUL_SPEECH",
-    "INTELLECTUAL_PROPERTY_INFRINGEMENTS",
-    "NEGATIVE_EFFECTS_ON_CIVIC_DISCOURSE_OR_ELECTIONS",
-    "OTHER_VIOLATION_TC",
-    "PROTECTION_OF_MINORS",
-    "RISK_FOR_PUBLIC_SECURITY",
-    "SCAMS_AND_FRAUD",
-    "SELF_HARM",
-    "UNSAFE_AND_PROHIBITED_PRODUCTS",
-    "VIOLENCE",
-)
-
-
-def id_problem(name: str) -> str | None:
-    """Why conditions could not speak of this id, or None."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        return f"`{name}` is not an id: small letters, digits and underscores, beginning with a letter"
-    if name in _CEL_WORDS:
-        return f"`{name}` cannot be an id: conditions use the word themselves"
-    return None
-
-
-def _id(value: str) -> str:
-    if problem := id_problem(value):
-        raise ValueError(problem)
-    return value
-
-
-def _rule_id(value: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9-]*", value):
-        raise ValueError(f"`{value}` is not a rule id: small letters, digits and hyphens, beginning with a letter")
-    return value
-
-
-def _language(value: str) -> str:
-    if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", value):
-        raise ValueError(f"`{value}` is not a language tag such as `en` or `zh`")
-    return value
-
-
-def _number(value: Any) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic collects ValueErrors
-    if not math.isfinite(value) or abs(value) > MAX_NUMBER:
-        raise ValueError(f"must be a number between -{MAX_NUMBER:.0e} and {MAX_NUMBER:.0e}")
-    return value
-
-
-def _min_mass(value: Any) -> float:
-    number = float(_number(value))
-    if not MIN_DIVISOR <= number <= 1:
-        raise ValueError("must be above 0 and at most 1")
-    return number
-
-
-def _weight(value: Any) -> float:
-    number = float(_number(value))
-    if number < MIN_DIVISOR:
-        raise ValueError("must be above 0")
-    return number
-
-
-def _severity(value: Any) -> Severity:
-    if isinstance(value, Severity):
-        return value
-    words = {severity.name.lower(): severity for severity in Severity}
-    if not isinstance(value, str) or value not in words:
-        raise ValueError(f"must be one of {', '.join(words)}")
-    return words[value]
-
-
-def _one_of(words: tuple[str, ...]) -> AfterValidator:
-    def check(value: str) -> str:
-        if value not in words:
-            close = difflib.get_close_matches(value, words, n=1, cutoff=0.6)
-            raise ValueError(f"did you mean `{close[0]}`?" if close else f"must be one of {', '.join(words)}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _some_text(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty")
-    return value
-
-
-def _on_unknown(value: Any) -> Any:
-    if value == "pass":
-        raise ValueError("must be `review` or `reject`: what could not be checked never passes")
-    if value not in ("reject", "review"):
-        raise ValueError("must be `review` or `reject`")
-    return Outcome(value)
-
-
-Id = Annotated[str, AfterValidator(_id)]
-RuleId = Annotated[str, AfterValidator(_rule_id)]
-Language = Annotated[str, AfterValidator(_language)]
-Text = Annotated[str, AfterValidator(_some_text)]
-Texts = Annotated[dict[Language, Text], Field(min_length=1)]
-Number = Annotated[int | float, PlainValidator(_number)]
-MinMass = Annotated[float, PlainValidator(_min_mass)]
-Weight = Annotated[float, PlainValidator(_weight)]
-OnUnknown = Annotated[Outcome, PlainValidator(_on_unknown)]
-SeverityWord = Annotated[Severity, PlainValidator(_severity)]
 
 
 class Part(BaseModel):
@@ -200,8 +63,8 @@ class Category(Part):
 
     title: Texts
     severity: SeverityWord
-    openai: Annotated[str, _one_of(OPENAI_CATEGORIES)] | None = None
-    statement: Annotated[str, _one_of(STATEMENT_CATEGORIES)] = "OTHER_VIOLATION_TC"
+    openai: Annotated[str, one_of(OPENAI_CATEGORIES)] | None = None
+    statement: Annotated[str, one_of(STATEMENT_CATEGORIES)] = "OTHER_VIOLATION_TC"
     exposure: Exposure = Exposure.STANDARD
 
 
