@@ -43,12 +43,13 @@ class Row:
 class Replayed:
     """`severity` is the outcome's, a row a decision, and means nothing where `replayable` is false; `missing` names,
     for those rows, what was never asked. `decided_by` has, for each rule that decides, the rows where it asks for just
-    that outcome."""
+    that outcome, `fired` for each rule the rows where it is true, set aside or not."""
 
     severity: NDArray[np.int8]
     replayable: Bools
     missing: Mapping[str, Bools]
     decided_by: Mapping[str, Bools]
+    fired: Mapping[str, Bools]
 
     def outcome(self, row: int) -> Outcome | None:
         return _OUTCOMES[self.severity[row]] if self.replayable[row] else None
@@ -142,13 +143,16 @@ class _Replay:
             severity = np.maximum(severity, asks)
             hangs = stands & (one.unasked | maybe.get(name, self._none))
             standing.append(_Standing(one, asks, max(one.then, on_unknown), hangs))
-        return self._conclude(severity, standing)
+        fired = {one.compiled.rule.id: one.both.true for one in live if one.both.true.any()}
+        return self._conclude(severity, standing, fired)
 
     @cached_property
     def _none(self) -> Bools:
         return np.zeros(len(self._rows), bool)
 
-    def _conclude(self, severity: NDArray[np.int8], standing: Sequence["_Standing"]) -> Replayed:
+    def _conclude(
+        self, severity: NDArray[np.int8], standing: Sequence["_Standing"], fired: Mapping[str, Bools]
+    ) -> Replayed:
         """A rule that hangs on what was never asked does not matter where its outcome would not be the gravest. One
         that may yet be set aside hangs too, where it is the gravest."""
         lost = self._none.copy()
@@ -167,7 +171,7 @@ class _Replay:
             for one in standing
             if (rows := (one.asks == severity) & (one.asks > 0) & ~lost).any()
         }
-        return Replayed(severity, ~lost, missing, decided_by)
+        return Replayed(severity, ~lost, missing, decided_by, fired)
 
     def _set_aside(self, live: Sequence[_Judged]) -> tuple[dict[str, Bools], dict[str, Bools]]:
         """By rule: where an allow rule sets it aside, and where one might that hangs on what was never asked."""
