@@ -40,6 +40,7 @@ from app.domain.needs import (
 )
 from app.domain.review import CaseState, ReviewCase, Verdict
 from app.domain.rulesets import Activation, ActivationSource, Change, RulesetText
+from app.domain.shadow import Comparison, ComparisonGroup, ShadowText, Tried
 from app.domain.value import Value, new_id
 from app.domain.words import Mode, Outcome, Severity, Status, TermKind, TextSource, Truth
 
@@ -57,6 +58,8 @@ __all__ = [
     "Change",
     "Code",
     "CodesFinding",
+    "Comparison",
+    "ComparisonGroup",
     "Decision",
     "DecisionRecord",
     "EngineInfo",
@@ -89,6 +92,7 @@ __all__ = [
     "RulesetText",
     "SceneFinding",
     "Severity",
+    "ShadowText",
     "Status",
     "StoredDecision",
     "TermKind",
@@ -96,6 +100,7 @@ __all__ = [
     "TextFinding",
     "TextLine",
     "TextSource",
+    "Tried",
     "Truth",
     "UploadContext",
     "Value",

@@ -8,6 +8,7 @@ from app.store.evidence import LocalEvidenceStore
 from app.store.retention import SqlRetention
 from app.store.rulesets import SqlRulesets
 from app.store.session import Database
+from app.store.shadow import SqlShadow
 from app.store.ticks import SqlTicks
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "SqlDecisionStore",
     "SqlRetention",
     "SqlRulesets",
+    "SqlShadow",
     "SqlTicks",
 ]

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from app.store.types import UtcDateTime
@@ -152,6 +152,41 @@ class PolicyFileRow(SQLModel, table=True):
     seq: int = Field(sa_column=Column(_Counter, primary_key=True, autoincrement=False))
     ruleset_digest: str = Field(foreign_key="rulesets.digest")
     seen_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ShadowPolicyRow(SQLModel, table=True):
+    """A policy that was tried beside the live one, or (without text) that none is any more."""
+
+    __tablename__ = "shadow_policies"
+
+    seq: int = Field(sa_column=Column(_Counter, primary_key=True, autoincrement=False))
+    policy_digest: str | None = None
+    policy: str | None = Field(default=None, sa_type=Text)
+    set_at: datetime = Field(sa_type=UtcDateTime)
+    source: str
+    author: str
+    why: str | None = Field(default=None, sa_type=Text)
+
+
+class ComparisonRow(SQLModel, table=True):
+    """What was tried would have decided. `rules`, `fired` and `missing` are JSON lists, in order, so that equal ones
+    are equal texts."""
+
+    __tablename__ = "shadow_comparisons"
+    __table_args__ = (Index("ix_shadow_comparisons_tried", "tried", "digest", "at"),)
+
+    decision_id: str = Field(
+        sa_column=Column(String, ForeignKey("decisions.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+    tried: str = Field(primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    digest: str
+    before: str
+    after: str | None = None
+    rules: str = Field(sa_type=Text)
+    fired: str = Field(sa_type=Text)
+    missing: str = Field(sa_type=Text)
+    whole: bool
 
 
 class TickRow(SQLModel, table=True):
