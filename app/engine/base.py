@@ -24,6 +24,13 @@ class Reason(StrEnum):
     NO_TOKENS_ALLOWED = "no_tokens_allowed"
     CHOICES_NOT_DISTINCT = "choices_not_distinct"
     CANCELLED = "cancelled"
+    # Of a server that answers over HTTP:
+    ENGINE_BUSY = "engine_busy"
+    ENGINE_REFUSED = "engine_refused"
+    ENGINE_TIMEOUT = "engine_timeout"
+    MALFORMED_ANSWER = "malformed_answer"
+    NO_LOGPROBS = "no_logprobs"
+    INCONCLUSIVE_LOGPROBS = "inconclusive_logprobs"
 
 
 @dataclass(frozen=True, slots=True)
