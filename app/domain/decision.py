@@ -32,13 +32,15 @@ class LeafTrace(Value):
 
 class RuleResult(Value):
     """One rule's end. `outcome` is what it asks for if true, or if unknown (`on_unknown`); None when it asks nothing.
-    `overridden_by` names the allow rule that set it aside."""
+    `overridden_by` names the allow rule that set it aside, `surface` the one that has the rule otherwise than the rest
+    of the platform: in its mode, its outcome or a threshold that it names."""
 
     id: str
     mode: Mode
     result: Truth
     outcome: Outcome | None = None
     overridden_by: str | None = None
+    surface: str | None = None
     trace: tuple[LeafTrace, ...] = ()
 
 
@@ -88,7 +90,8 @@ class Evaluation(Value):
     """What `evaluate` says: the same ruleset and findings give the same evaluation, for ever.
 
     `degraded_by` names what live rules could not know, such as `probes.violence: timeout`. `priority` orders the
-    review queue (higher first).
+    review queue (higher first). `surface` is the one whose own thresholds and rules were applied, None where those of
+    the whole platform were.
     """
 
     outcome: Outcome
@@ -99,6 +102,7 @@ class Evaluation(Value):
     rules: tuple[RuleResult, ...] = ()
     probes: dict[str, ProbeScore] = Field(default_factory=dict)
     priority: Severity = Severity.LOW
+    surface: str | None = None
 
 
 class Pins(Value):
@@ -117,7 +121,8 @@ class Pins(Value):
 
 
 class Decision(Value):
-    """What a platform gets for an upload. Immutable: a later, better one names this one in `supersedes`."""
+    """What a platform gets for an upload. Immutable: a later, better one names this one in `supersedes`. `surface` is
+    the one whose own thresholds and rules were applied, None where those of the whole platform were."""
 
     id: str
     outcome: Outcome
@@ -133,6 +138,7 @@ class Decision(Value):
     supersedes: str | None = None
     image: ImageFacts
     case_id: str | None = None
+    surface: str | None = None
     timing_ms: dict[str, float]
     created_at: datetime
 

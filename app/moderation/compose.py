@@ -76,6 +76,7 @@ def decision(
         pins=pins,
         image=findings.image,
         case_id=case_id,
+        surface=evaluation.surface,
         timing_ms=dict(timing_ms),
         created_at=at,
     )

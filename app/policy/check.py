@@ -1,6 +1,6 @@
 """What the parts of a policy say of each other, and of the lists."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from app.domain import KeywordList, Mode
 from app.errors import PolicyProblem
@@ -8,6 +8,7 @@ from app.policy.draft import Draft
 from app.policy.fields import Texts
 from app.policy.schema import Rule
 from app.policy.source import Path, Source
+from app.policy.surfaces import check_surfaces
 from app.policy.vocabulary import did_you_mean
 
 
@@ -16,6 +17,7 @@ def check(draft: Draft, source: Source, lists: Sequence[KeywordList], *, rules_d
     yield from _probes(draft, source)
     yield from _scores(draft, source)
     yield from _rules(draft, source)
+    yield from check_surfaces(draft, source)
     for keywords in lists:
         if keywords.category not in draft.ids["categories"]:
             hint = did_you_mean(keywords.category, draft.ids["categories"])
@@ -75,6 +77,7 @@ def _scores(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
 def _rules(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
     first: dict[str, int] = {}
     by_id = {rule.id: rule for rule in draft.rules.values()}
+    wakened = {name for one in draft.surfaces.values() for name, override in one.rules.items() if override.mode}
     for index, rule in draft.rules.items():
         path: Path = ("rules", index)
         if rule.id in first:
@@ -88,14 +91,15 @@ def _rules(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
             if other not in draft.ids["rules"]:
                 hint = did_you_mean(other, draft.ids["rules"] - {rule.id})
                 yield source.problem(place, f"there is no rule `{other}`", hint=hint)
-            elif other in by_id and (why := _cannot_set_aside(rule, by_id[other])):
+            elif other in by_id and (why := _cannot_set_aside(rule, by_id[other], wakened)):
                 yield source.problem(place, f"`{other}` {why}")
 
 
-def _cannot_set_aside(rule: Rule, target: Rule) -> str | None:
+def _cannot_set_aside(rule: Rule, target: Rule, wakened: Collection[str]) -> str | None:
+    """`wakened` are rules that some surface has in a mode of its own."""
     if target.overrides:
         return "is an allow rule itself: there is nothing to set aside"
-    if target.mode is Mode.DRAFT and rule.mode is not Mode.DRAFT:
+    if target.mode is Mode.DRAFT and rule.mode is not Mode.DRAFT and target.id not in wakened:
         return "is a draft: it is not evaluated, and there is nothing to set aside"
     return None
 

@@ -1,6 +1,6 @@
 """From the rules of a draft to what `evaluate` runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from app.domain import KeywordList, Mode, Needs, ProbeQuestion, TextSource
@@ -11,6 +11,7 @@ from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Tree, c
 from app.policy.schema import When
 from app.policy.scores import probe_of
 from app.policy.source import Path, Source
+from app.policy.surfaces import check_divisors, surface_program
 from app.policy.vocabulary import Vocabulary
 
 
@@ -39,18 +40,25 @@ class RuleCompiler:
         self._compiler = Compiler(self._vocabulary)
         self.problems: list[PolicyProblem] = []
 
-    def program(self) -> Program:
-        """The live and shadow rules; drafts are compiled too, to find their problems."""
-        rules = []
+    def programs(self) -> tuple[Program, dict[str, Program]]:
+        """What decides, and what decides on each surface that has it otherwise. Drafts are compiled too, to find their
+        problems."""
+        compiled = tuple(self._rules())
+        live = tuple(one for one in compiled if one.rule.mode is not Mode.DRAFT)
+        base = Program(self._compiler, self._vocabulary.thresholds, live)
+        self.problems += check_divisors(self._draft.surfaces, compiled, self._source)
+        surfaces = self._draft.surfaces.items()
+        return base, {name: surface_program(base, compiled, name, surface) for name, surface in surfaces}
+
+    def _rules(self) -> Iterator[CompiledRule]:
         for index, rule in self._draft.rules.items():
             tree = self._tree(rule.when, ("rules", index, "when"))
-            if tree is None or rule.mode is Mode.DRAFT:
+            if tree is None:
                 continue
             leaves = tuple(conditions(tree))
             names = frozenset(name for condition in leaves for name in condition.names)
             binding = tuple(sorted(one.name for one in self._binding if _names_list(names, one)))
-            rules.append(CompiledRule(rule, tree, leaves, names, binding))
-        return Program(self._compiler, self._vocabulary.thresholds, tuple(rules))
+            yield CompiledRule(rule, tree, leaves, names, binding)
 
     def _tree(self, when: When, path: Path) -> Tree | None:
         if when.cel is not None:
@@ -101,9 +109,9 @@ def _names_list(names: Iterable[str], keywords: KeywordList) -> bool:
     return any(name.startswith(own) or name == category for name in names)
 
 
-def used_names(draft: Draft, program: Program) -> set[str]:
-    """The names that live and shadow rules refer to, and those that their scores are made of."""
-    names = {name for rule in program.rules for name in rule.names}
+def used_names(draft: Draft, programs: Iterable[Program]) -> set[str]:
+    """The names that live and shadow rules refer to on any surface, and those that their scores are made of."""
+    names = {name for program in programs for rule in program.rules for name in rule.names}
     parts = {part for name, score in draft.scores.items() if f"scores.{name}" in names for part in score.parts}
     return names | parts
 

@@ -23,8 +23,10 @@ from app.policy.schema import (
     Policy,
     Probe,
     Rule,
+    RuleOverride,
     Score,
     Signals,
+    Surface,
 )
 from app.policy.source import Path, Source
 from app.policy.vocabulary import did_you_mean
@@ -42,6 +44,8 @@ _MODELS: Mapping[Path, type[Part]] = {
     ("rules", "*"): Rule,
     ("rules", "*", "then"): Allow,
     ("rules", "*", "then", "pass"): Pass,
+    ("surfaces", "*"): Surface,
+    ("surfaces", "*", "rules", "*"): RuleOverride,
 }
 
 _MESSAGES = {
@@ -68,6 +72,7 @@ class Draft:
     probes: Mapping[str, Probe] = field(default_factory=dict)
     scores: Mapping[str, Score] = field(default_factory=dict)
     rules: Mapping[int, Rule] = field(default_factory=dict)
+    surfaces: Mapping[str, Surface] = field(default_factory=dict)
     ids: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
@@ -89,6 +94,7 @@ def read_draft(value: Any, source: Source) -> tuple[Draft, list[PolicyProblem]]:
         probes=_sound(value, "probes", Probe, bad),
         scores=_sound(value, "scores", Score, bad),
         rules=dict(_sound_rules(value.get("rules"), bad)),
+        surfaces=_sound(value, "surfaces", Surface, bad),
         ids={name: _ids(value.get(name)) for name in ("categories", "thresholds", "probes", "scores", "rules")},
     )
     return draft, [_problem(error, source) for error in errors]
@@ -152,9 +158,8 @@ def _message(error: ErrorDetails) -> str:
 
 
 def _known_fields(path: Path, word: str) -> str | None:
-    place = tuple(
-        "*" if at == 1 and path[0] in ("categories", "probes", "rules") else part for at, part in enumerate(path)
-    )
+    named = {1: ("categories", "probes", "rules", "surfaces"), 3: ("surfaces",)}
+    place = tuple("*" if path[0] in named.get(at, ()) else part for at, part in enumerate(path))
     model = _MODELS.get(place)
     if model is None:
         return None

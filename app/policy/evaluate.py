@@ -1,14 +1,13 @@
 """Findings in, evaluation out. Pure: no clock, no I/O; the same ruleset and findings give the same evaluation."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from app.domain import (
     Evaluation,
     Findings,
     LeafTrace,
-    Mode,
     Outcome,
     ProbeScore,
     RuleResult,
@@ -17,12 +16,12 @@ from app.domain import (
     UploadContext,
     Violation,
 )
-from app.policy import truth
-from app.policy.bounds import decide
+from app.policy.bounds import Number, decide
+from app.policy.cel_syntax import Scalar
 from app.policy.conditions import Compiler, Condition
 from app.policy.facts import Facts, gather
 from app.policy.probe_scores import score_probes
-from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Ruleset, Tree
+from app.policy.ruleset import CompiledRule, Program, Ruleset
 from app.policy.schema import Policy
 from app.policy.scores import CategoryScore, score_category
 
@@ -31,8 +30,9 @@ def evaluate(ruleset: Ruleset, findings: Findings, context: UploadContext, *, mo
     """What the ruleset says of an upload. `model_digest` is the model that answered the probes: a calibration holds
     only for the model it was fitted on."""
     seen = see(ruleset, findings, context, model_digest=model_digest)
-    judged = _set_aside(_judge_rules(ruleset.program, seen.facts), seen.facts)
-    return _conclude(ruleset.policy, judged, seen)
+    program = ruleset.program_for(seen.facts.known.get("context.surface"))
+    judged = _set_aside(_judge_rules(program, seen.facts), seen.facts)
+    return _conclude(ruleset.policy, program, judged, seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +58,21 @@ def see(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_d
     return Seen(facts, probes, scores)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
+class _Judged(NamedTuple):
+    """A rule and what came of it; `leaves` are the results of its conditions."""
+
     compiled: CompiledRule
     result: Truth
-    leaves: tuple[tuple[Condition, Truth], ...]
+    leaves: tuple[Truth, ...]
     overridden_by: str | None = None
 
     @property
     def live(self) -> bool:
-        return self.compiled.rule.mode is Mode.LIVE
+        return self.compiled.live
 
     @property
     def allows(self) -> bool:
-        return bool(self.compiled.rule.overrides)
+        return self.compiled.allows
 
     @property
     def open(self) -> bool:
@@ -84,9 +85,8 @@ def _judge_rules(program: Program, facts: Facts) -> list[_Judged]:
     judge = LeafJudge(program.compiler, known, facts.at_least)
     judged = []
     for compiled in program.rules:
-        results = [judge(leaf) for leaf in compiled.leaves]
-        leaves = tuple(zip(compiled.leaves, results, strict=True))
-        judged.append(_Judged(compiled, _fold(compiled.tree, iter(results)), leaves))
+        results = judge.all(compiled.leaves)
+        judged.append(_Judged(compiled, compiled.fold(results), results))
     return judged
 
 
@@ -101,10 +101,16 @@ class LeafJudge:
         self._judged: dict[str, Truth] = {}
 
     def __call__(self, leaf: Condition) -> Truth:
-        result = self._judged.get(leaf.text)
-        if result is None:
-            result = self._judged[leaf.text] = self._judge(leaf)
-        return result
+        return self.all((leaf,))[0]
+
+    def all(self, leaves: Iterable[Condition]) -> tuple[Truth, ...]:
+        results = []
+        for leaf in leaves:
+            result = self._judged.get(leaf.text)
+            if result is None:
+                result = self._judged[leaf.text] = self._judge(leaf)
+            results.append(result)
+        return tuple(results)
 
     def _judge(self, leaf: Condition) -> Truth:
         if not self._at_least or not any(name in self._at_least for name in leaf.names):
@@ -124,20 +130,6 @@ class LeafJudge:
         return self._made
 
 
-def _fold(tree: Tree, results: Any) -> Truth:
-    """Every leaf's result is taken in order, also where an earlier one decides."""
-    match tree:
-        case AnyOf(parts=parts):
-            return truth.any_of([_fold(part, results) for part in parts])
-        case AllOf(parts=parts):
-            return truth.all_of([_fold(part, results) for part in parts])
-        case Not(part=part):
-            return truth.negate(_fold(part, results))
-        case _:
-            taken: Truth = next(results)
-            return taken
-
-
 def _set_aside(judged: list[_Judged], facts: Facts) -> list[_Judged]:
     """Live allow rules that are surely true set aside the rules they name. A rule that names a binding list stays
     while that list has, or may have, a match."""
@@ -146,8 +138,10 @@ def _set_aside(judged: list[_Judged], facts: Facts) -> list[_Judged]:
         if one.live and one.allows and one.result is Truth.TRUE:
             for other in one.compiled.rule.overrides:
                 allowed[other] = min(allowed.get(other, one.compiled.rule.id), one.compiled.rule.id)
+    if not allowed:
+        return judged
     return [
-        replace(one, overridden_by=allowed.get(one.compiled.rule.id))
+        one._replace(overridden_by=allowed.get(one.compiled.rule.id))
         if one.open and not one.allows and not _bound(one.compiled, facts)
         else one
         for one in judged
@@ -158,7 +152,7 @@ def _bound(compiled: CompiledRule, facts: Facts) -> bool:
     return any(facts.known.get(f"keywords.{name}.count") != 0 for name in compiled.binding)
 
 
-def _conclude(policy: Policy, judged: list[_Judged], seen: Seen) -> Evaluation:
+def _conclude(policy: Policy, program: Program, judged: list[_Judged], seen: Seen) -> Evaluation:
     facts, scores = seen.facts, seen.scores
     deciding = [one for one in judged if one.live and one.open and not one.allows and one.overridden_by is None]
     outcomes = [outcome for one in deciding if (outcome := _asks(policy, one)) is not None]
@@ -169,9 +163,10 @@ def _conclude(policy: Policy, judged: list[_Judged], seen: Seen) -> Evaluation:
         degraded_by=tuple(sorted({line for one in degraded for line in _blame(one, facts)})),
         violations=_violations(policy, deciding, scores),
         scores={name: score.value for name, score in scores.items()},
-        rules=tuple(_result(policy, one, facts) for one in judged),
+        rules=_results(policy, program, judged, facts),
         probes=dict(seen.probes),
         priority=max((_priority(policy, one) for one in deciding), default=Severity.LOW),
+        surface=program.surface,
     )
 
 
@@ -196,7 +191,7 @@ def _matters(one: _Judged, judged: Iterable[_Judged]) -> bool:
 def _blame(one: _Judged, facts: Facts) -> set[str]:
     lines = {
         line
-        for leaf, result in one.leaves
+        for leaf, result in zip(one.compiled.leaves, one.leaves, strict=True)
         if result is Truth.UNKNOWN
         for name in leaf.names
         for line in facts.blame.get(name, ())
@@ -232,28 +227,37 @@ def _priority(policy: Policy, one: _Judged) -> Severity:
     return rule.priority or policy.categories[rule.category].severity
 
 
-def _result(policy: Policy, one: _Judged, facts: Facts) -> RuleResult:
-    return RuleResult(
-        id=one.compiled.rule.id,
-        mode=one.compiled.rule.mode,
-        result=one.result,
-        outcome=_asks(policy, one),
-        overridden_by=one.overridden_by,
-        trace=tuple(
-            LeafTrace(condition=leaf.text, values=_seen(policy, leaf, result, facts), result=result)
-            for leaf, result in one.leaves
-        ),
-    )
+def _results(policy: Policy, program: Program, judged: Iterable[_Judged], facts: Facts) -> tuple[RuleResult, ...]:
+    """A condition that several rules share has one trace."""
+    seen: dict[str, LeafTrace] = {}
+    shown = {**facts.known, **program.thresholds}
+    results = []
+    for one in judged:
+        trace = []
+        for leaf, result in zip(one.compiled.leaves, one.leaves, strict=True):
+            made = seen.get(leaf.text)
+            if made is None:
+                made = seen[leaf.text] = _trace(leaf, result, shown, facts.at_least)
+            trace.append(made)
+        results.append(
+            RuleResult.unchecked(
+                {
+                    "id": one.compiled.rule.id,
+                    "mode": one.compiled.rule.mode,
+                    "result": one.result,
+                    "outcome": _asks(policy, one),
+                    "overridden_by": one.overridden_by,
+                    "surface": one.compiled.surface,
+                    "trace": tuple(trace),
+                }
+            )
+        )
+    return tuple(results)
 
 
-def _seen(policy: Policy, leaf: Condition, result: Truth, facts: Facts) -> dict[str, bool | int | float | str | None]:
-    """The values a condition saw. A bound is shown where it was enough to decide."""
-    values: dict[str, bool | int | float | str | None] = {}
-    for name in leaf.names:
-        if name.startswith("thresholds."):
-            values[name] = policy.thresholds[name.removeprefix("thresholds.")]
-        elif name in facts.at_least and result is not Truth.UNKNOWN:
-            values[name] = facts.at_least[name]
-        else:
-            values[name] = facts.known.get(name)
-    return values
+def _trace(leaf: Condition, result: Truth, shown: Mapping[str, Scalar], at_least: Mapping[str, Number]) -> LeafTrace:
+    """With the values that the condition saw. A bound is shown where it was enough to decide."""
+    values = {name: shown.get(name) for name in leaf.names}
+    if at_least and result is not Truth.UNKNOWN:
+        values |= {name: at_least[name] for name in leaf.names if name in at_least}
+    return LeafTrace.unchecked({"condition": leaf.text, "values": values, "result": result})

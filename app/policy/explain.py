@@ -12,7 +12,7 @@ from app.policy.evaluate import Seen, evaluate, see
 from app.policy.facts import Facts
 from app.policy.promotion import COMPARISONS
 from app.policy.replay import Row, replay
-from app.policy.ruleset import AllOf, AnyOf, Not, Ruleset, Tree
+from app.policy.ruleset import AllOf, AnyOf, Not, Program, Ruleset, Tree
 from app.policy.scores import probe_of, score_category
 
 _MARKS = {Truth.TRUE: "true", Truth.FALSE: "false", Truth.UNKNOWN: "unknown"}
@@ -48,15 +48,17 @@ class Explanation:
 def explain(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_digest: str | None) -> Explanation:
     evaluation = evaluate(ruleset, findings, context, model_digest=model_digest)
     seen = see(ruleset, findings, context, model_digest=model_digest)
-    search = _Search(ruleset, seen, evaluation.outcome)
-    rules = {one.rule.id: one for one in ruleset.program.rules}
-    lines: list[str] = []
+    program = ruleset.program_for(seen.facts.known.get("context.surface"))
+    search = _Search(ruleset, program, seen, evaluation.outcome)
+    rules = {one.rule.id: one for one in program.rules}
+    lines = [*_surface_lines(ruleset, program)]
     for result in evaluation.rules:
         traces = iter(result.trace)
         said = f" → {result.outcome.value}" if result.outcome else ""
         aside = f", set aside by {result.overridden_by}" if result.overridden_by else ""
         mode = "" if result.mode is Mode.LIVE else f" ({result.mode.value})"
-        lines.append(f"{result.id}{mode}: {_MARKS[result.result]}{said}{aside}")
+        on = f" [on {result.surface}]" if result.surface else ""
+        lines.append(f"{result.id}{mode}{on}: {_MARKS[result.result]}{said}{aside}")
         leaves = {id(leaf): trace for leaf, trace in zip(rules[result.id].leaves, traces, strict=True)}
         lines += [f"  {line}" for line in _tree(rules[result.id].tree, leaves)]
     return Explanation(
@@ -65,6 +67,20 @@ def explain(ruleset: Ruleset, findings: Findings, context: UploadContext, *, mod
         value_change=search.smallest(thresholds=False),
         threshold_change=search.smallest(thresholds=True),
     )
+
+
+def _surface_lines(ruleset: Ruleset, program: Program) -> Iterator[str]:
+    """What the upload's surface has otherwise than the rest of the platform."""
+    if program.surface is None:
+        return
+    yield f"surface {program.surface}"
+    for name in sorted(program.own_thresholds):
+        elsewhere = _shown(ruleset.program.thresholds[name])
+        yield f"  {name} = {_shown(program.thresholds[name])}, elsewhere {elsewhere}"
+    evaluated = {one.rule.id for one in program.rules}
+    for one in ruleset.program.rules:
+        if one.rule.id not in evaluated:
+            yield f"  {one.rule.id}: off"
 
 
 def _tree(tree: Tree, leaves: Mapping[int, LeafTrace]) -> Iterator[str]:
@@ -94,16 +110,18 @@ def _shown(value: Scalar | None) -> str:
 class _Search:
     """Tries, one number at a time, the points where some comparison turns."""
 
-    def __init__(self, ruleset: Ruleset, seen: Seen, outcome: Outcome) -> None:
+    def __init__(self, ruleset: Ruleset, program: Program, seen: Seen, outcome: Outcome) -> None:
         self._ruleset = ruleset
+        self._program = program
         self._seen = seen
         self._outcome = outcome
 
     def smallest(self, *, thresholds: bool) -> Change | None:
-        found = [change for change in self._tried() if change.name.startswith("thresholds.") is thresholds]
+        """A threshold is named by the place where the policy gives it: its own one or a surface's."""
+        found = [change for name, change in self._tried() if name.startswith("thresholds.") is thresholds]
         return min(found, key=lambda change: (change.distance, change.name), default=None)
 
-    def _tried(self) -> Iterator[Change]:
+    def _tried(self) -> Iterator[tuple[str, Change]]:
         for name, points in self._turns().items():
             value = self._value(name)
             for point in sorted(points):
@@ -111,11 +129,11 @@ class _Search:
                     continue
                 outcome = self._outcome_with(name, point)
                 if outcome is not None and outcome is not self._outcome:
-                    yield Change(name, value, point, outcome)
+                    yield name, Change(self._program.place(name), value, point, outcome)
 
     def _outcome_with(self, name: str, value: Number) -> Outcome | None:
         if name.startswith("thresholds."):
-            return replay(self._ruleset, [Row(self._seen)], thresholds={name: value}).outcome(0)
+            return replay(self._ruleset, [Row(self._seen)], thresholds={self._program.place(name): value}).outcome(0)
         facts = self._seen.facts
         moved = Facts({**facts.known, name: value, **self._scores_with(name, value)}, facts.at_least, facts.blame)
         return replay(self._ruleset, [Row(replace(self._seen, facts=moved))]).outcome(0)
@@ -136,7 +154,7 @@ class _Search:
     def _turns(self) -> dict[str, set[Number]]:
         """For each number that live rules compare, the other side's values, and those just beside them."""
         turns: dict[str, set[Number]] = {}
-        for compiled in self._ruleset.program.rules:
+        for compiled in self._program.rules:
             if compiled.rule.mode is not Mode.LIVE:
                 continue
             for leaf in compiled.leaves:
@@ -168,8 +186,7 @@ class _Search:
                 return None
 
     def _value(self, name: str) -> Number | None:
-        thresholds = self._ruleset.program.thresholds
-        value = thresholds.get(name, self._seen.facts.known.get(name))
+        value = self._program.thresholds.get(name, self._seen.facts.known.get(name))
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     @staticmethod

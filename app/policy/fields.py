@@ -78,6 +78,12 @@ def _rule_id(value: str) -> str:
     return value
 
 
+def _surface_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
+        raise ValueError(f"`{value}` is not a surface: letters, digits and `_.-`, as uploads name it")
+    return value
+
+
 def _language(value: str) -> str:
     if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", value):
         raise ValueError(f"`{value}` is not a language tag such as `en` or `zh`")
@@ -140,6 +146,7 @@ def _on_unknown(value: Any) -> Any:
 
 
 Id = Annotated[str, AfterValidator(_id)]
+SurfaceName = Annotated[str, AfterValidator(_surface_name)]
 RuleId = Annotated[str, AfterValidator(_rule_id)]
 Language = Annotated[str, AfterValidator(_language)]
 Text = Annotated[str, AfterValidator(_some_text)]

@@ -67,7 +67,7 @@ def build_ruleset(
     readable = read_sources(draft, lists)
     unsound = {Path(problem.file).stem for problem in list_problems}
     compiler = RuleCompiler(draft, source, readable, {keywords.name for keywords in lists} | unsound)
-    program = compiler.program()
+    program, surfaces = compiler.programs()
     problems += compiler.problems
     problems += check(draft, source, lists, rules_dir=rules_dir) if draft.ids else []
     if problems or list_problems or draft.policy is None:
@@ -75,7 +75,7 @@ def build_ruleset(
             set(problems), key=lambda problem: (problem.file != file, problem.file, problem.line, problem.column)
         )
         raise PolicyInvalid((*ordered, *list_problems))
-    names = used_names(draft, program)
+    names = used_names(draft, (program, *surfaces.values()))
     policy_digest = _digest(source.text.encode())  # a byte order mark is not part of it
     return Ruleset(
         digest=_digest(rfc8785.dumps({"policy": policy_digest, "lists": {one.name: one.digest for one in lists}})),
@@ -85,6 +85,7 @@ def build_ruleset(
         lists=lists,
         needs=needs_of(draft, names, readable),
         program=program,
+        surfaces=surfaces,
         warnings=tuple(unused(draft, source, lists, names, rules_dir=rules_dir)),
     )
 

@@ -82,8 +82,34 @@ class _Columns:
 
 
 def replay(ruleset: Ruleset, rows: Sequence[Row], *, thresholds: Mapping[str, int | float] | None = None) -> Replayed:
-    """The rows decided by the ruleset; `thresholds` (as conditions name them) replace its own."""
-    return _Replay(ruleset, rows, {**ruleset.program.thresholds, **(thresholds or {})}).result()
+    """The rows decided by the ruleset, each as its surface has it; `thresholds` replace its own, by the place where
+    the policy gives them: `thresholds.<name>`, or `surfaces.<surface>.thresholds.<name>`."""
+    if not ruleset.surfaces:
+        return _Replay(ruleset, ruleset.program, rows, thresholds or {}).result()
+    groups: dict[str | None, list[int]] = {}
+    for at, row in enumerate(rows):
+        groups.setdefault(_program_of(ruleset, row).surface, []).append(at)
+    parts = [
+        (at, _Replay(ruleset, ruleset.program_for(name), [rows[one] for one in at], thresholds or {}).result())
+        for name, at in groups.items()
+    ]
+    return _joined(parts, len(rows))
+
+
+def _program_of(ruleset: Ruleset, row: Row) -> Program:
+    return ruleset.program_for(row.seen.facts.known.get("context.surface"))
+
+
+def _joined(parts: Sequence[tuple[list[int], Replayed]], rows: int) -> Replayed:
+    """Each part with the numbers that its rows have in the whole."""
+    whole = Replayed(np.zeros(rows, np.int8), np.zeros(rows, bool), {}, {}, {})
+    by_name: tuple[dict[str, Bools], ...] = ({}, {}, {})
+    for at, part in parts:
+        whole.severity[at], whole.replayable[at] = part.severity, part.replayable
+        for joined, named in zip(by_name, (part.missing, part.decided_by, part.fired), strict=True):
+            for name, there in named.items():
+                joined.setdefault(name, np.zeros(rows, bool))[at] = there
+    return Replayed(whole.severity, whole.replayable, *by_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +144,14 @@ class _Standing:
 
 
 class _Replay:
-    def __init__(self, ruleset: Ruleset, rows: Sequence[Row], thresholds: Mapping[str, int | float]) -> None:
-        self._program: Program = ruleset.program
+    def __init__(
+        self, ruleset: Ruleset, program: Program, rows: Sequence[Row], moved: Mapping[str, int | float]
+    ) -> None:
+        self._program = program
         self._default = ruleset.policy.defaults.on_unknown
         self._rows = rows
-        self._thresholds = thresholds
-        self._columns = _Columns(rows, self._program.compiler.kinds, thresholds)
+        self._thresholds = program.thresholds_with(moved)
+        self._columns = _Columns(rows, self._program.compiler.kinds, self._thresholds)
         self._leaves: dict[str, Both] = {}
         self._unasked_rows: dict[str, Bools] = {}
 

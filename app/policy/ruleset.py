@@ -1,10 +1,13 @@
 """A ruleset: one policy and the keyword lists beside it, checked, compiled and named by its digest."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import TypeAlias
 
-from app.domain import KeywordList, Needs
+from app.domain import KeywordList, Mode, Needs, Truth
 from app.errors import PolicyProblem
+from app.policy import truth
 from app.policy.conditions import Compiler, Condition
 from app.policy.schema import Policy, Rule
 
@@ -26,27 +29,51 @@ class Not:
 
 Tree = Condition | AnyOf | AllOf | Not
 
+#: From the results of a rule's conditions, in the order they are written, to what the rule comes to.
+Fold: TypeAlias = Callable[[Sequence[Truth]], Truth]
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
     """`leaves` are its conditions in the order they are written; `binding` are the binding lists that it names: while
-    one of them has a match, nothing sets the rule aside."""
+    one of them has a match, nothing sets the rule aside. `surface` is the one that has the rule otherwise than the
+    policy itself: in its mode, in its outcome, or in a threshold that it names."""
 
     rule: Rule
     tree: Tree
     leaves: tuple[Condition, ...]
     names: frozenset[str]
     binding: tuple[str, ...] = ()
+    surface: str | None = None
+    fold: Fold = field(init=False, repr=False, compare=False)
+    live: bool = field(init=False, repr=False, compare=False)
+    allows: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """What every upload would have to find out anew."""
+        object.__setattr__(self, "fold", folding(self.tree))
+        object.__setattr__(self, "live", self.rule.mode is Mode.LIVE)
+        object.__setattr__(self, "allows", bool(self.rule.overrides))
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """What `evaluate` runs: the live and shadow rules in file order. `thresholds` are by their names in conditions,
-    of the types the compiler declared."""
+    of the types the compiler declared. `own_thresholds` are those whose values are the `surface`'s."""
 
     compiler: Compiler
     thresholds: Mapping[str, int | float]
     rules: tuple[CompiledRule, ...]
+    surface: str | None = None
+    own_thresholds: frozenset[str] = frozenset()
+
+    def place(self, threshold: str) -> str:
+        """Where the policy gives the value of `thresholds.<name>`: there, or within the surface."""
+        return f"surfaces.{self.surface}.{threshold}" if threshold in self.own_thresholds else threshold
+
+    def thresholds_with(self, moved: Mapping[str, int | float]) -> Mapping[str, int | float]:
+        """The thresholds, with those that `moved` gives by their places."""
+        return {name: moved.get(self.place(name), value) for name, value in self.thresholds.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +81,8 @@ class Ruleset:
     """`digest` (`sha256:…`) names policy and lists together, `policy_digest` the policy file's bytes alone. `source`
     is the YAML text. `needs` is what its live and shadow rules want to know of a picture. `warnings` are what is
     allowed but looks like a mistake, such as a list that no rule uses. `list_problems` are what is wrong with list
-    files in whose place their last good version stands."""
+    files in whose place their last good version stands. `program` is for every upload whose surface is not among
+    `surfaces`: ask `program_for`."""
 
     digest: str
     policy_digest: str
@@ -63,8 +91,17 @@ class Ruleset:
     lists: tuple[KeywordList, ...]
     needs: Needs
     program: Program = field(repr=False, compare=False)
+    surfaces: Mapping[str, Program] = field(default_factory=dict, repr=False, compare=False)
     warnings: tuple[PolicyProblem, ...] = ()
     list_problems: tuple[PolicyProblem, ...] = ()
+
+    def program_for(self, surface: object) -> Program:
+        """What decides for an upload with this `context.surface`."""
+        return self.surfaces.get(surface, self.program) if isinstance(surface, str) else self.program
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        return (self.program, *self.surfaces.values())
 
 
 def conditions(tree: Tree) -> Iterator[Condition]:
@@ -77,3 +114,25 @@ def conditions(tree: Tree) -> Iterator[Condition]:
         case AnyOf(parts=parts) | AllOf(parts=parts):
             for part in parts:
                 yield from conditions(part)
+
+
+def folding(tree: Tree) -> Fold:
+    """What a tree makes of the results of its conditions, ready to be called once an upload."""
+    return _folding(tree, iter(range(sum(1 for _ in conditions(tree)))))
+
+
+def _folding(tree: Tree, places: Iterator[int]) -> Fold:
+    match tree:
+        case AnyOf(parts=parts):
+            return _joining([_folding(part, places) for part in parts], truth.any_of)
+        case AllOf(parts=parts):
+            return _joining([_folding(part, places) for part in parts], truth.all_of)
+        case Not(part=part):
+            inner = _folding(part, places)
+            return lambda results: truth.negate(inner(results))
+        case _:
+            return itemgetter(next(places))
+
+
+def _joining(parts: Sequence[Fold], join: Callable[[Sequence[Truth]], Truth]) -> Fold:
+    return lambda results: join([part(results) for part in parts])

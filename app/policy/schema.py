@@ -18,6 +18,7 @@ from app.policy.fields import (
     OnUnknown,
     RuleId,
     SeverityWord,
+    SurfaceName,
     Text,
     Texts,
     Weight,
@@ -177,6 +178,40 @@ class Rule(Part):
         return self.then.pass_.overrides if isinstance(self.then, Allow) else ()
 
 
+def _graver(value: Any) -> Outcome:
+    if value not in ("reject", "review"):
+        raise ValueError("must be `reject` or `review`")
+    return Outcome(value)
+
+
+class RuleOverride(Part):
+    """What a rule is on one surface, where that differs."""
+
+    mode: Literal["live", "shadow", "off"] | None = None
+    then: Annotated[Outcome, PlainValidator(_graver)] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> RuleOverride:
+        if self.mode is None and self.then is None:
+            raise ValueError("must have a `mode` or a `then`")
+        if self.mode == "off" and self.then is not None:
+            raise ValueError("a rule that is off has no `then`")
+        return self
+
+
+class Surface(Part):
+    """What is otherwise for uploads whose `context.surface` is its name."""
+
+    thresholds: dict[Id, Number] = Field(default_factory=dict)
+    rules: dict[RuleId, RuleOverride] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Surface:
+        if not self.thresholds and not self.rules:
+            raise ValueError("must have `thresholds` or `rules`")
+        return self
+
+
 class Policy(Part):
     version: Literal[1]
     defaults: Defaults = Defaults()
@@ -185,3 +220,4 @@ class Policy(Part):
     probes: dict[Id, Probe] = Field(default_factory=dict)
     scores: dict[Id, Score] = Field(default_factory=dict)
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+    surfaces: dict[SurfaceName, Surface] = Field(default_factory=dict)
