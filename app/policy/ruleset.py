@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -118,7 +119,7 @@ def conditions(tree: Tree) -> Iterator[Condition]:
 
 def folding(tree: Tree) -> Fold:
     """What a tree makes of the results of its conditions, ready to be called once an upload."""
-    return _folding(tree, iter(range(sum(1 for _ in conditions(tree)))))
+    return _folding(tree, count())
 
 
 def _folding(tree: Tree, places: Iterator[int]) -> Fold:
