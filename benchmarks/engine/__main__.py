@@ -41,7 +41,7 @@ def main() -> None:
 async def _run(given: argparse.Namespace, files: ModelFiles) -> None:
     bench = Bench(
         files=files,
-        pictures=given.pictures,
+        pictures=given.pictures or _pictures_needed(given),
         side_px=given.side,
         threads=given.threads or min(8, os.cpu_count() or 1),
         gpu_layers=given.gpu_layers,
@@ -52,7 +52,7 @@ async def _run(given: argparse.Namespace, files: ModelFiles) -> None:
     try:
         for contender in running.values():
             await contender.start()
-        found = await rounds(cases, given.rounds, given.pictures)
+        found = await rounds(cases, given.rounds, bench.pictures)
         memory = {name: peak_bytes(contender.pid) for name, contender in running.items()}
     finally:
         for contender in running.values():
@@ -60,20 +60,36 @@ async def _run(given: argparse.Namespace, files: ModelFiles) -> None:
     _write(given, cases, found, memory)
 
 
+def _pictures_needed(given: argparse.Namespace) -> int:
+    """So many that none is shown twice to the same contender."""
+    few = given.pictures_a_round
+    return 1 + given.rounds * (2 * few + sum(max(few, many) for many in given.concurrency if many > 1))
+
+
 def _cases(given: argparse.Namespace, bench: Bench) -> list[Case]:
     engine = contenders.Engine(bench, "this engine", parallel_pictures=given.parallel_pictures)
     one_by_one: list[Contender] = [] if given.engine_only else [contenders.Usual(bench)]
     if not given.engine_only and importlib.util.find_spec("fastapi") and not given.without_server:
         one_by_one.append(contenders.llama_cpp_server(bench))
-    if given.llama_server is not None:
-        one_by_one += [contenders.llama_server(bench, given.llama_server, together=way) for way in (False, True)]
+    servers = _llama_servers(given, bench)
+    one_by_one += servers
     few = given.pictures_a_round
     cases = [Case(other, 1, "all", FULL, few) for other in one_by_one]
     cases.append(Case(engine, 1, "all", FULL, few))
-    cases += [Case(engine, many, "all", FULL, max(few, many)) for many in given.concurrency if many > 1]
+    at_once = [many for many in given.concurrency if many > 1]
+    cases += [Case(other, many, "all", FULL, max(few, many)) for many in at_once[-1:] for other in servers]
+    cases += [Case(engine, many, "all", FULL, max(few, many)) for many in at_once]
     cases += [Case(other, 1, "probes", PROBES_ONLY, few) for other in one_by_one[:1]]
     cases.append(Case(engine, 1, "probes", PROBES_ONLY, few))
     return cases
+
+
+def _llama_servers(given: argparse.Namespace, bench: Bench) -> list[Contender]:
+    """One for each way to ask it."""
+    if given.llama_server is None:
+        return []
+    slots = max([8, *given.concurrency])
+    return [contenders.llama_server(bench, given.llama_server, together=way, slots=slots) for way in (False, True)]
 
 
 def _write(given: argparse.Namespace, cases: list[Case], found: list[Times], memory: dict[str, int]) -> None:
@@ -112,7 +128,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--projector", type=Path)
     parser.add_argument("--side", type=int, default=448, help="pixels")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=32, help="how many different ones there are")
+    parser.add_argument("--pictures", type=int, default=0, help="how many different ones; 0: none is shown twice")
     parser.add_argument("--pictures-a-round", type=int, default=2)
     parser.add_argument("--concurrency", type=int, nargs="*", default=[4, 16], help="uploads at once")
     parser.add_argument("--parallel-pictures", type=int, default=8, help="the engine's own bound")

@@ -212,11 +212,15 @@ def llama_cpp_server(bench: Bench) -> Server:
     return Server(bench, "llama_cpp.server", command, together=False)
 
 
-def llama_server(bench: Bench, binary: Path, *, together: bool) -> Server:
-    slots = 8 if together else 1
+def llama_server(bench: Bench, binary: Path, *, together: bool, slots: int) -> Server:
+    """llama.cpp's own server. Its slots keep what they read last, so a question finds the slot that has its picture;
+    with a slot for each request at once no upload loses its own to another."""
     command = [str(binary), "-m", str(bench.files.model), "--mmproj", str(bench.files.projector), "--port", "{port}"]
-    command += ["--host", "127.0.0.1", "-c", str(bench.context_tokens * slots), "-np", str(slots), "--jinja"]
-    command += ["-ngl", str(bench.gpu_layers if bench.gpu_layers >= 0 else 999), "-t", str(bench.threads)]
+    command += ["--host", "127.0.0.1", "-np", str(slots), "--kv-unified", "-c", str(bench.context_tokens * slots)]
+    command += ["-t", str(bench.threads), "-tb", str(bench.threads), "-b", "2048", "-ub", "512", "-fa", "on"]
+    command += ["-ngl", str(bench.gpu_layers if bench.gpu_layers >= 0 else 999), "--jinja", "--no-ui"]
+    command += [] if bench.gpu_layers else ["--no-mmproj-offload"]
+    # Else it aborts on Youtu-VL on processors with AMX; the engine has the same buffers off.
     command += ["--no-repack"]
     return Server(bench, f"llama-server, {'together' if together else 'one by one'}", command, together=together)
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import statistics
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +60,7 @@ class Times:
 
 
 async def measure(case: Case, times: Times, offset: int, available: int) -> None:
-    """One round. `offset` moves through the pictures, so that no round repeats the last one's."""
+    """One round, from the picture at `offset` on."""
     at_once = asyncio.Semaphore(case.concurrency)
 
     async def one(number: int) -> None:
@@ -78,13 +79,17 @@ async def measure(case: Case, times: Times, offset: int, available: int) -> None
 
 
 async def rounds(cases: Sequence[Case], count: int, available: int) -> list[Times]:
-    """A first round that is not counted warms every contender up."""
+    """A first round that is not counted warms every contender up. None is shown a picture again while there are
+    others: some remember what they saw."""
     found = [Times() for _ in cases]
+    shown: Counter[str] = Counter()
     for case in cases:
         await case.contender.ask(0, case.questions)
+        shown[case.contender.name] = 1
     for number in range(count):
         for case, times in zip(cases, found, strict=True):
-            await measure(case, times, number * case.pictures, available)
+            await measure(case, times, shown[case.contender.name], available)
+            shown[case.contender.name] += case.pictures
             print(f"  round {number + 1}  {case.asked:12} {case.name:34} {times.rounds_s[-1]:7.2f} s", flush=True)
     return found
 
