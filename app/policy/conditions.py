@@ -30,9 +30,6 @@ _ALLOWED = COMPARISONS | ARITHMETIC | _LOGIC | frozenset(_FUNCTIONS)
 _TYPES = {Kind.BOOL: cel.Type.BOOL, Kind.INT: cel.Type.INT, Kind.DOUBLE: cel.Type.DOUBLE, Kind.STRING: cel.Type.STRING}
 
 
-_TRUTHS = {True: Truth.TRUE, False: Truth.FALSE, None: Truth.UNKNOWN}
-
-
 class ConditionInvalid(Exception):
     """Everything that is wrong with one condition."""
 
@@ -55,7 +52,7 @@ class Condition:
     def run(self, values: Mapping[str, Scalar], activation: Callable[[], Any]) -> Truth:
         """Evaluates over the values; `activation` gives what `Compiler.activation` made of them, if it is needed."""
         if self.simple is not None:
-            return _TRUTHS[self.simple.run(values)]
+            return self.simple.judge(values)
         return self.run_cel(activation())
 
     def run_cel(self, activation: Any) -> Truth:

@@ -104,11 +104,14 @@ class LeafJudge:
         return self.all((leaf,))[0]
 
     def all(self, leaves: Iterable[Condition]) -> tuple[Truth, ...]:
+        judged, known, exact = self._judged, self._known, not self._at_least
         results = []
         for leaf in leaves:
-            result = self._judged.get(leaf.text)
+            result = judged.get(leaf.text)
             if result is None:
-                result = self._judged[leaf.text] = self._judge(leaf)
+                plain = leaf.simple if exact else None  # by far the most common
+                result = self._judge(leaf) if plain is None else plain.judge(known)
+                judged[leaf.text] = result
             results.append(result)
         return tuple(results)
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain import Truth
 from app.policy.cel_syntax import Call, Const, Items, Name, Node, Scalar
 from app.policy.vocabulary import Kind
 
@@ -46,10 +47,16 @@ class Both:
     false: Bools
 
 
+_TRUTHS = {True: Truth.TRUE, False: Truth.FALSE, None: Truth.UNKNOWN}
+
+
 @dataclass(frozen=True, slots=True)
 class Simple:
     run: Run
     run_columns: Callable[[Columns], Both]
+
+    def judge(self, values: Mapping[str, Scalar]) -> Truth:
+        return _TRUTHS[self.run(values)]
 
 
 def simplify(node: Node, kinds: Mapping[str, Kind]) -> Simple | None:  # noqa: PLR0911 - one return a form
