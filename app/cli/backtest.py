@@ -23,6 +23,8 @@ from app.policy.load import load_ruleset
 from app.policy.plot import plot
 from app.policy.rerun import Plan, rerun
 from app.policy.since import since_when
+from app.policy.surfaces import place_of, threshold_places
+from app.policy.vocabulary import did_you_mean
 from app.settings import Settings
 from app.signals.keywords import AhoCorasickMatcher
 from app.store import SqlArchive, SqlRulesets
@@ -53,7 +55,7 @@ def backtest(
     except PolicyInvalid as invalid:
         console.print(invalid.detail)
         raise typer.Exit(1) from invalid
-    sweeps = dict(_sweep(text, ruleset.policy.thresholds) for text in sweep or ())
+    sweeps = dict(_sweep(text, threshold_places(ruleset)) for text in sweep or ())
     with ExitStack() as stack:
         out = stack.enter_context(flips.open("w", encoding="utf-8")) if flips else None
 
@@ -96,18 +98,20 @@ async def _run(settings: Settings, plan: Plan, on_total: Callable[[int], None]) 
 
 
 def _sweep(text: str, thresholds: Mapping[str, int | float]) -> tuple[str, tuple[float, ...]]:
-    found = re.fullmatch(r"(?:thresholds\.)?([a-z][a-z0-9_]*)=([-0-9.e]+)\.\.([-0-9.e]+)", text)
+    """`thresholds` are by the places where the policy gives them."""
+    found = re.fullmatch(r"(?:thresholds\.)?([A-Za-z0-9_.-]+)=([-0-9.e]+)\.\.([-0-9.e]+)", text)
     if found is None:
         raise ConfigurationError(f"--sweep: `{text}` is not of the form `reject=0.5..0.99`")
     name = found[1]
-    if name not in thresholds:
-        raise ConfigurationError(f"--sweep: the policy has no threshold `{name}`")
+    place = place_of(name)
+    if place not in thresholds:
+        raise ConfigurationError(f"--sweep: the policy does not give `{place}`; {did_you_mean(place, thresholds)}")
     try:
         low, high = sorted((float(found[2]), float(found[3])))
     except ValueError:
         raise ConfigurationError(f"--sweep: `{text}` is not of the form `reject=0.5..0.99`") from None
     values = {low + (high - low) * step / _STEPS for step in range(_STEPS + 1)}
-    if isinstance(thresholds[name], int):
+    if isinstance(thresholds[place], int):
         return name, tuple(sorted({round(value) for value in values}))
     return name, tuple(sorted(values))
 
@@ -137,7 +141,7 @@ def _print(console: Console, report: Report) -> None:
         examples = " ".join(flip.decision for flip in one.examples[:_SHOWN_EXAMPLES])
         console.print(f"  {one.rule or 'no rule any more'}: {counts}   {examples}")
     for curve in report.curves:
-        console.print(f"\nthresholds.{curve.threshold:<14}{'pass':>8}{'review':>8}{'reject':>8}")
+        console.print(f"\n{place_of(curve.threshold):<25}{'pass':>8}{'review':>8}{'reject':>8}")
         for at in range(0, len(curve.values), max(1, len(curve.values) // 10)):
             shares = "".join(f"{curve.shares[outcome][at]:>8.1%}" for outcome in Outcome)
             console.print(f"  {curve.values[at]:<23.4g}{shares}")

@@ -10,6 +10,7 @@ from app.domain import Outcome, StoredDecision, Value
 from app.policy.replay import Replayed, Row, replay
 from app.policy.rows import ListsOf, RowReader
 from app.policy.ruleset import Ruleset
+from app.policy.surfaces import place_of
 
 #: Of each rule's flips, this many are named in the report; a listener gets them all.
 EXAMPLES = 50
@@ -107,7 +108,7 @@ class Tally:
                 mine[outcome] = mine.get(outcome, 0) + count
 
 
-#: Threshold name -> the values to try.
+#: Threshold (`reject`, or `surfaces.avatar.thresholds.reject`) -> the values to try.
 Sweeps = Mapping[str, Sequence[float]]
 
 
@@ -132,7 +133,7 @@ def tally(
     _count(counted, kept, replayed)
     for name, values in sweeps.items():
         for value in values:
-            moved = replay(ruleset, rows, thresholds={f"thresholds.{name}": value})
+            moved = replay(ruleset, rows, thresholds={place_of(name): value})
             shares = np.bincount(moved.severity[moved.replayable], minlength=len(Outcome))
             counted.curves[name, value] = {outcome: int(shares[outcome.severity]) for outcome in Outcome}
     return counted

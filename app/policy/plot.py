@@ -5,6 +5,7 @@ from html import escape
 
 from app.domain import Outcome
 from app.policy.backtest import Curve
+from app.policy.surfaces import place_of
 
 _WIDTH, _HEIGHT = 640, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 96, 40, 44
@@ -37,7 +38,7 @@ def _chart(curve: Curve, top: float) -> Iterator[str]:
     def y(share: float) -> float:
         return top + _TOP + (1 - share) * (_HEIGHT - _TOP - _BOTTOM)
 
-    yield f'<text x="{_LEFT}" y="{top + 22:.1f}" font-size="14">thresholds.{escape(curve.threshold)}</text>'
+    yield f'<text x="{_LEFT}" y="{top + 22:.1f}" font-size="14">{escape(place_of(curve.threshold))}</text>'
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         yield (
             f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(share):.1f}" y2="{y(share):.1f}" stroke="#ddd"/>'

@@ -8,7 +8,7 @@ from app.errors import PolicyProblem
 from app.policy.cel_syntax import Call, Name, walk
 from app.policy.draft import Draft
 from app.policy.fields import MIN_DIVISOR
-from app.policy.ruleset import CompiledRule, Program
+from app.policy.ruleset import CompiledRule, Program, Ruleset
 from app.policy.schema import Rule, RuleOverride, Surface
 from app.policy.source import Path, Source
 from app.policy.vocabulary import did_you_mean
@@ -43,6 +43,17 @@ def _overridden(rule: Rule, override: RuleOverride | None) -> Rule | None:
     if override.then is not None:
         changed["then"] = override.then
     return rule.model_copy(update=changed)
+
+
+def threshold_places(ruleset: Ruleset) -> dict[str, int | float]:
+    """Every place where the policy gives a threshold, with its value: `thresholds.reject`, or
+    `surfaces.avatar.thresholds.reject`."""
+    return {program.place(name): value for program in ruleset.programs for name, value in program.thresholds.items()}
+
+
+def place_of(threshold: str) -> str:
+    """The place of a threshold that is called `reject` or `surfaces.avatar.thresholds.reject`."""
+    return threshold if threshold.startswith("surfaces.") else f"thresholds.{threshold}"
 
 
 def check_surfaces(draft: Draft, source: Source) -> Iterator[PolicyProblem]:

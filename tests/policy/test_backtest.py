@@ -72,6 +72,7 @@ async def store(
     verdict: Outcome | None = None,
     ruleset: Ruleset = OLD,
     model: str | None = None,
+    surface: str | None = None,
 ) -> str:
     at = samples.NOON + timedelta(hours=hour)
     decision = samples.decision(outcome=outcome, at=at, picture=found.image)
@@ -81,7 +82,7 @@ async def store(
     if verdict is not None:
         said = Verdict(outcome=verdict, reviewer="r", at=at)
         case = samples.case_of(decision).model_copy(update={"state": CaseState.DECIDED, "verdict": said})
-    record = DecisionRecord(decision, found, UploadContext(), "key_1", "image/png")
+    record = DecisionRecord(decision, found, UploadContext(surface=surface), "key_1", "image/png")
     await SqlDecisionStore(database).record(record, [], case)
     return decision.id
 
@@ -179,6 +180,18 @@ async def test_a_threshold_is_moved_over_its_values(database: Database) -> None:
     [curve] = (await backtest(database, new, sweeps={"high": [0.2, 0.5, 0.9]})).curves
     assert curve.shares[Outcome.REJECT] == (0.75, 0.5, 0.25)
     assert curve.shares[Outcome.PASS] == (0.25, 0.5, 0.75)
+
+
+async def test_a_surfaces_threshold_is_moved_for_its_own_uploads(database: Database) -> None:
+    await keep(database, OLD)
+    for surface in (None, "chat", "avatar", "avatar"):
+        await store(database, findings(a=0.6), Outcome.PASS, surface=surface)
+    high = rule("high", "probes.a.p > thresholds.high")
+    new = made(high, lists=[], surfaces={"avatar": {"thresholds": {"high": 0.5}}})
+    report = await backtest(database, new, sweeps={"surfaces.avatar.thresholds.high": [0.2, 0.7], "high": [0.2, 0.7]})
+    assert report.after[Outcome.REJECT] == 2
+    shares = {curve.threshold: curve.shares[Outcome.REJECT] for curve in report.curves}
+    assert shares == {"high": (1.0, 0.5), "surfaces.avatar.thresholds.high": (0.5, 0.0)}
 
 
 async def test_unreadable_rows_are_counted_apart(database: Database) -> None:

@@ -52,8 +52,17 @@ def policies(draw: st.DrawFn) -> Ruleset:
     named = draw(st.lists(st.sampled_from([one["id"] for one in rules]), unique=True, max_size=2))
     if named:
         rules.append(allow("allowed", draw(TREES), *named, mode=draw(MODES)))
+    overrides = st.dictionaries(
+        st.sampled_from([one["id"] for one in rules if isinstance(one["then"], str)]),
+        st.fixed_dictionaries({"mode": st.sampled_from(["live", "shadow"])}, optional={"then": THEN})
+        | st.just({"mode": "off"}),
+        max_size=2,
+    )
+    lowered = st.dictionaries(st.sampled_from(["high", "half"]), st.sampled_from([0.2, 0.55, 1]), min_size=1)
+    surface = st.fixed_dictionaries({"thresholds": lowered, "rules": overrides})
+    surfaces = draw(st.dictionaries(st.sampled_from(["chat", "avatar"]), surface))
     try:
-        return ruleset(*rules, defaults={"ask": ["en"]})
+        return ruleset(*rules, defaults={"ask": ["en"]}, surfaces=surfaces)
     except PolicyInvalid:
         assume(False)
         raise
