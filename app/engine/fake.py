@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import inspect
-import itertools
 import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Sequence
@@ -11,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Cor
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind, Status
 from app.engine.answers import AnswerStream
 from app.engine.base import Reason, is_sound, unanswered
+from app.engine.mistakes import mistake
 from app.errors import EngineError
 
 #: Says what a question's answer is. It may wait (to be late) or raise an EngineError (to fail with its code).
@@ -78,7 +78,7 @@ class FakeEngine:
             return unanswered(question, Status.FAILED, Reason.ENGINE_UNAVAILABLE)
         if not is_sound(job.picture):
             return unanswered(question, Status.FAILED, Reason.MALFORMED_PICTURE)
-        wrong = _mistake(question)
+        wrong = mistake(question)
         if wrong is not None:
             return unanswered(question, Status.FAILED, wrong)
         remaining_s = job.deadline_at - time.monotonic()
@@ -125,18 +125,3 @@ class _Unwanted:
         finally:
             self._under_way = None
             task.cancel()
-
-
-def _mistake(question: Question) -> Reason | None:
-    if question.kind is QuestionKind.GENERATE and question.max_tokens < 1:
-        return Reason.NO_TOKENS_ALLOWED
-    if question.kind is QuestionKind.CHOICE and not _are_distinct(question.choices):
-        return Reason.CHOICES_NOT_DISTINCT
-    return None
-
-
-def _are_distinct(choices: Sequence[str]) -> bool:
-    """As the real engine sees it with a token for each character."""
-    return len(choices) > 1 and all(
-        one and not other.startswith(one) for one, other in itertools.permutations(choices, 2)
-    )

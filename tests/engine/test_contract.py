@@ -1,4 +1,4 @@
-"""What every engine promises, held against the real one on the demonstration pair and against the fake."""
+"""What every engine promises, held against the local one and a server's on the demonstration pair, and the fake."""
 
 import asyncio
 import itertools
@@ -12,6 +12,7 @@ import pytest
 from app.domain import Answer, EngineJob, EngineState, Picture, Question, QuestionKind, Status
 from app.engine.fake import FakeEngine, generated, harmless, yes_no
 from app.engine.local import LocalEngine
+from app.engine.remote.engine import RemoteEngine
 from app.moderation.ports import Engine
 from tests.engine.jobs import BOUND, all_answers, caption, job, picture, probes
 
@@ -25,11 +26,11 @@ def brightness(job_: EngineJob, question: Question) -> Answer:
     return yes_no(question, (job_.picture.rgb[0] + 1) / 258)
 
 
-@pytest.fixture(params=["local", "fake"])
+@pytest.fixture(params=["local", "remote", "fake"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     if request.param == "fake":
         return FakeEngine(brightness)
-    return cast(LocalEngine, request.getfixturevalue("shared_engine"))
+    return cast(Engine, request.getfixturevalue("shared_engine" if request.param == "local" else "remote_engine"))
 
 
 async def test_it_is_ready_and_says_who_answers(engine: Engine) -> None:
@@ -239,9 +240,9 @@ async def test_the_fake_is_late_when_told_to_be() -> None:
     assert len(answers) == len(probes())
 
 
-def _satisfies_the_port(local: LocalEngine, fake: FakeEngine) -> tuple[Engine, Engine]:
+def _satisfies_the_port(local: LocalEngine, remote: RemoteEngine, fake: FakeEngine) -> tuple[Engine, Engine, Engine]:
     """For the type checker."""
-    return local, fake
+    return local, remote, fake
 
 
 async def test_streams_are_async_iterators(engine: Engine) -> None:

@@ -1,0 +1,165 @@
+"""One request to the server, and every way it can go wrong as a RemoteFault."""
+
+import asyncio
+import json
+import ssl
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+
+import httpx
+
+from app.domain import Status
+from app.engine.base import Reason
+from app.engine.remote.config import RemoteConfig
+from app.engine.remote.faults import RemoteFault
+from app.errors import ConfigurationError
+
+#: A completion of ours with its logarithms takes a tenth of it.
+_MAX_ANSWER_BYTES = 1 << 20
+_MAX_SAID_CHARACTERS = 300
+_BUSY = {429, 502, 503}
+_UNAUTHORISED = {401, 403}
+
+
+class Client:
+    """Follows no redirect, takes no proxy from the environment, keeps no cookie. Made within the event loop."""
+
+    def __init__(self, config: RemoteConfig) -> None:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+        if config.key is not None:
+            headers["Authorization"] = f"Bearer {config.key.get_secret_value()}"
+        self._config = config
+        self._http = httpx.AsyncClient(
+            headers=headers,
+            verify=_trust(config),
+            follow_redirects=False,
+            trust_env=False,
+            # The whole of a request has one bound, set where it is made.
+            timeout=httpx.Timeout(None, connect=config.connect_timeout_s),
+            limits=httpx.Limits(max_connections=config.concurrency + 1, max_keepalive_connections=config.concurrency),
+        )
+        self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    async def get(self, path: str, *, timeout_s: float) -> bytes:
+        """See `post`."""
+        return await self._request("GET", path, None, timeout_s)
+
+    async def post(self, path: str, body: bytes, *, timeout_s: float) -> bytes:
+        """The body of a 200. Raises RemoteFault, and TimeoutError when that was not there in time."""
+        return await self._request("POST", path, body, timeout_s)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _request(self, method: str, path: str, body: bytes | None, timeout_s: float) -> bytes:
+        try:
+            async with asyncio.timeout(timeout_s):
+                async with self._http.stream(method, f"{self._config.url}{path}", content=body) as response:
+                    data = await _read(response)
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
+            raise _translated(error, self._config) from error
+        if response.status_code != httpx.codes.OK:
+            raise _refusal(response, data)
+        return data
+
+
+def _trust(config: RemoteConfig) -> ssl.SSLContext | bool:
+    """Raises ConfigurationError."""
+    if config.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(config.ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"PORTCULLIS_ENGINE_CA_FILE: {config.ca_file} holds no certificates") from error
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Raw: a compressed body, which nobody asked for, could unfold to any size."""
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise RemoteFault(Reason.MALFORMED_ANSWER, "the server's answer is compressed, unasked", harm=True)
+    data = bytearray()
+    async for chunk in response.aiter_raw():
+        data += chunk
+        if len(data) > _MAX_ANSWER_BYTES:
+            raise RemoteFault(Reason.MALFORMED_ANSWER, "the server's answer is too large", harm=True)
+    return bytes(data)
+
+
+def _translated(error: Exception, config: RemoteConfig) -> RemoteFault:
+    unavailable = Reason.ENGINE_UNAVAILABLE
+    if _has_cause(error, ssl.SSLCertVerificationError):
+        return RemoteFault(unavailable, f"the certificate of {config.url} is not trusted", harm=True)
+    if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
+        return RemoteFault(unavailable, f"{config.url} cannot be reached", again=True, harm=True)
+    if isinstance(error, httpx.TransportError):
+        return RemoteFault(unavailable, f"the connection to {config.url} broke", again=True, harm=True)
+    return RemoteFault(Reason.MALFORMED_ANSWER, f"{config.url} does not speak HTTP as it should", harm=True)
+
+
+def _has_cause(error: BaseException | None, kind: type[BaseException]) -> bool:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, kind):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _refusal(response: httpx.Response, data: bytes) -> RemoteFault:
+    code = response.status_code
+    if code in _BUSY:
+        return RemoteFault(
+            Reason.ENGINE_BUSY,
+            f"the server answers {code}",
+            again=True,
+            # 429 is a server that lives and says so.
+            harm=code != httpx.codes.TOO_MANY_REQUESTS,
+            retry_after_s=_retry_after_s(response.headers.get("Retry-After")),
+        )
+    if code in _UNAUTHORISED:
+        detail = f"the server refuses the key ({code}): see PORTCULLIS_ENGINE_KEY"
+        return RemoteFault(Reason.ENGINE_UNAVAILABLE, detail, harm=True)
+    if code == httpx.codes.NOT_FOUND:
+        return RemoteFault(Reason.ENGINE_UNAVAILABLE, "the server has no such path or model (404)", harm=True)
+    if httpx.codes.is_client_error(code):
+        return Refused(Reason.ENGINE_REFUSED, f"the server refuses the request ({code})", said=_said(data))
+    if httpx.codes.is_server_error(code):
+        return RemoteFault(Reason.ENGINE_FAULT, f"the server fails ({code})", harm=True)
+    detail = f"the server answers {code}, and redirects are not followed"
+    return RemoteFault(Reason.ENGINE_UNAVAILABLE, detail, harm=True)
+
+
+class Refused(RemoteFault):
+    """`said` is the server's own message, bounded and printable. It may repeat the question: for requests of ours
+    alone, never for a log of what people uploaded."""
+
+    def __init__(self, reason: Reason, detail: str, *, said: str) -> None:
+        super().__init__(reason, detail, status=Status.FAILED)
+        self.said = said
+
+
+def _said(data: bytes) -> str:
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        return ""
+    for key in ("error", "message", "detail"):
+        body = body.get(key, body) if isinstance(body, dict) else body
+    text = body if isinstance(body, str) else ""
+    return "".join(char if char.isprintable() else " " for char in text[:_MAX_SAID_CHARACTERS])
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    """Seconds from now, from either form of the header; None for neither."""
+    if value is None:
+        return None
+    if value.strip().isascii() and value.strip().isdigit():
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())

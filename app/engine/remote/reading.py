@@ -1,0 +1,153 @@
+"""An answer read off the likeliest first tokens that a server tells of. Pure.
+
+The local engine sums over the whole vocabulary; a server lists the first few tokens. Of what it does not list two
+things are known: together it is what the listed lack to 1, and none of it is likelier than the last that is listed. So
+every sum lies within bounds, and an answer is given only where they leave its probability open by `MOST_DOUBT` at most.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from app.domain import Answer, Question, QuestionKind, Status
+from app.engine.base import AnswerWords, Reason, unanswered
+from app.engine.remote.wire import Choice, TopLogprob
+
+#: How far the probability of an answer (yes against no, a choice against the others) may be from what is said.
+MOST_DOUBT = 0.02
+#: Rounded exponentials may add up to slightly more than the whole.
+_SLACK = 1e-3
+#: What is left of a list that adds up to 1: smaller than any server's rounding.
+_LEAST = 1e-9
+#: No tokenizer's longest piece is longer, in characters.
+_MAX_CHARACTERS_PER_TOKEN = 128
+
+
+#: What a token's text begins: the number of a side, or _SEVERAL when only what follows would tell.
+_Spellings = Mapping[str, int]
+_SEVERAL = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Of each side, the probability that is listed and the most that may not be; `several` may belong to any."""
+
+    listed: tuple[float, ...]
+    unlisted: tuple[float, ...]
+    several: float
+
+    @property
+    def doubt(self) -> float:
+        left_open = math.fsum(self.unlisted) + self.several
+        return left_open / (math.fsum(self.listed) + left_open)
+
+    @property
+    def logs(self) -> tuple[float, ...]:
+        """A side of which nothing is listed is taken at the most it can be."""
+        most = (unlisted + self.several for unlisted in self.unlisted)
+        return tuple(math.log(listed or other) for listed, other in zip(self.listed, most, strict=True))
+
+
+def read_answer(question: Question, choice: Choice, words: AnswerWords) -> Answer:
+    if question.kind is QuestionKind.GENERATE:
+        return _read_text(question, choice)
+    tokens = choice.logprobs.content if choice.logprobs is not None else None
+    listed = tokens[0].top_logprobs if tokens else None
+    if not listed:
+        return unanswered(question, Status.FAILED, Reason.NO_LOGPROBS)
+    if question.kind is QuestionKind.YES_NO:
+        summed = _sums(listed, _spelled(words), 2)
+    else:
+        summed = _sums(listed, _begun(question.choices), len(question.choices))
+    if isinstance(summed, Reason):
+        return unanswered(question, Status.FAILED, summed)
+    if summed.doubt > MOST_DOUBT:
+        return unanswered(question, Status.FAILED, Reason.INCONCLUSIVE_LOGPROBS)
+    if question.kind is QuestionKind.CHOICE:
+        return Answer(question_id=question.id, status=Status.OK, log_choices=summed.logs)
+    log_yes, log_no = summed.logs
+    return Answer(question_id=question.id, status=Status.OK, log_yes=log_yes, log_no=log_no)
+
+
+def _read_text(question: Question, choice: Choice) -> Answer:
+    text = choice.message.content
+    if text is None or len(text) > question.max_tokens * _MAX_CHARACTERS_PER_TOKEN:
+        return unanswered(question, Status.FAILED, Reason.MALFORMED_ANSWER)
+    if choice.finish_reason == "content_filter":
+        return unanswered(question, Status.FAILED, Reason.ENGINE_REFUSED)
+    # No database takes a NUL in text.
+    text = text.replace("\0", "\ufffd").strip()
+    truncated = choice.finish_reason == "length"
+    return Answer(question_id=question.id, status=Status.OK, text=text, truncated=truncated)
+
+
+def _sums(listed: Sequence[TopLogprob], spellings: _Spellings, sides: int) -> _Sums | Reason:
+    found = dict.fromkeys(range(_SEVERAL, sides), 0.0)
+    every: list[float] = []
+    missing = Counter(spellings.values())
+    seen: set[str] = set()
+    for entry in listed:
+        p = _probability(entry.logprob)
+        if p is None:
+            return Reason.NON_FINITE
+        every.append(p)
+        text = _text(entry)
+        if text is not None and text in spellings:
+            found[spellings[text]] += p
+            missing[spellings[text]] -= text not in seen
+            seen.add(text)
+    total = math.fsum(every)
+    if total > 1 + _SLACK:
+        return Reason.MALFORMED_ANSWER
+    rest, least = max(1 - total, _LEAST), min(every)
+    return _Sums(
+        listed=tuple(found[side] for side in range(sides)),
+        unlisted=tuple(max(_LEAST, min(rest, least * missing[side])) for side in range(sides)),
+        several=found[_SEVERAL] + min(rest, least * missing[_SEVERAL]),
+    )
+
+
+def _probability(log: float | None) -> float | None:
+    """Null and minus infinity are how servers write the logarithm of zero. None for what is no logarithm."""
+    if log is None:
+        return 0.0
+    if math.isnan(log) or log > _SLACK:
+        return None
+    return math.exp(log)
+
+
+def _text(entry: TopLogprob) -> str | None:
+    """None for a token that is a part of a character."""
+    if entry.bytes is None:
+        return entry.token
+    try:
+        return bytes(entry.bytes).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+@lru_cache(maxsize=16)
+def _spelled(words: AnswerWords) -> _Spellings:
+    """0 for what begins a yes, 1 for what begins a no. The first part of a word counts where it is whole characters of
+    a script without spaces and begins words of one side alone: 没 of 没有. The same rule as the local engine's."""
+    sides = (words.yes, words.no)
+    whole = {word: number for number, side in enumerate(sides) for word in side}
+    parts = {part for word in whole for part in _parts(word) if part.isalpha() and not part.isascii()}
+    begun = {part: [any(word.startswith(part) for word in side) for side in sides] for part in parts - whole.keys()}
+    return whole | {part: begins.index(True) for part, begins in begun.items() if begins.count(True) == 1}
+
+
+@lru_cache(maxsize=256)
+def _begun(choices: tuple[str, ...]) -> _Spellings:
+    begun: dict[str, int] = {}
+    for number, choice in enumerate(choices):
+        for part in (*_parts(choice), choice):
+            begun[part] = number if part not in begun else _SEVERAL
+    return begun
+
+
+def _parts(word: str) -> list[str]:
+    """Its beginnings, itself not among them."""
+    return [word[:length] for length in range(1, len(word))]

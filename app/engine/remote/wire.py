@@ -1,0 +1,103 @@
+"""What goes over the wire, in the shape of OpenAI's chat completions, and what may come back. Pure."""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from app.domain import Question, QuestionKind
+from app.engine.base import Reason
+from app.engine.remote.faults import RemoteFault
+from app.engine.remote.plain import plain
+
+#: Longer lists and names are nobody's: a bound for what a broken server may make us hold.
+_MOST_ENTRIES = 4096
+
+
+class _Wire(BaseModel):
+    """Fields that nobody asked for are passed over: every server adds its own."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class TopLogprob(_Wire):
+    """`bytes` are the token's own, where the server gives them: `token` may hold a replacement character instead. A
+    logarithm of null is that of zero."""
+
+    token: str
+    logprob: float | None
+    bytes: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(max_length=1024)] | None = None
+
+
+class TokenLogprob(_Wire):
+    top_logprobs: Annotated[list[TopLogprob], Field(max_length=_MOST_ENTRIES)] | None = None
+
+
+class Logprobs(_Wire):
+    content: Annotated[list[TokenLogprob], Field(max_length=_MOST_ENTRIES)] | None = None
+
+
+class Message(_Wire):
+    content: str | None = None
+
+
+class Choice(_Wire):
+    message: Message
+    finish_reason: str | None = None
+    logprobs: Logprobs | None = None
+
+
+class Completion(_Wire):
+    choices: Annotated[list[Choice], Field(min_length=1, max_length=1)]
+
+
+class ServedModel(_Wire):
+    id: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+
+
+class ServedModels(_Wire):
+    data: Annotated[list[ServedModel], Field(max_length=_MOST_ENTRIES)]
+
+
+def request_body(model: str, question: Question, uri: str, *, top_logprobs: int) -> bytes:
+    """The picture before the question, so that all questions of a picture begin alike and the server computes that
+    beginning once. Nothing is sampled: the likeliest token each time."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": uri}},
+                    {"type": "text", "text": plain(question.prompt)},
+                ],
+            }
+        ],
+        "temperature": 0,
+        "top_p": 1,
+        "stream": False,
+    }
+    if question.kind is QuestionKind.GENERATE:
+        body["max_tokens"] = question.max_tokens
+    else:
+        body |= {"max_tokens": 1, "logprobs": True, "top_logprobs": top_logprobs}
+    return json.dumps(body).encode()
+
+
+def read_completion(data: bytes) -> Choice:
+    """Raises RemoteFault for anything else."""
+    try:
+        return Completion.model_validate_json(data).choices[0]
+    except ValidationError as error:
+        raise RemoteFault(Reason.MALFORMED_ANSWER, "the server's answer is no chat completion", harm=True) from error
+
+
+def read_models(data: bytes) -> list[str]:
+    """The ids, each fit for a log line. Raises RemoteFault."""
+    try:
+        ids = [served.id for served in ServedModels.model_validate_json(data).data]
+    except ValidationError as error:
+        raise RemoteFault(Reason.MALFORMED_ANSWER, "the server's list of models is none", harm=True) from error
+    if not all(name.isprintable() for name in ids):
+        raise RemoteFault(Reason.MALFORMED_ANSWER, "a model of the server has an unprintable name", harm=True)
+    return ids
