@@ -1,6 +1,6 @@
 """The demonstration pair, and engines that really run it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,9 @@ import pytest
 from app.engine.base import EngineConfig, ModelFiles
 from app.engine.catalogue import Catalogue, load_catalogue, resolve
 from app.engine.local import LocalEngine
+from app.engine.remote.config import RemoteConfig, server_url
+from app.engine.remote.engine import RemoteEngine
+from tests.engine.remote.servers import llama_cpp_server
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 START_S = 60.0
@@ -42,6 +45,25 @@ async def shared_engine(demo_config: EngineConfig) -> AsyncIterator[LocalEngine]
 async def own_engine(demo_config: EngineConfig) -> AsyncIterator[LocalEngine]:
     """A process that the test may kill."""
     engine = LocalEngine(demo_config)
+    await engine.start()
+    await engine.wait_ready(START_S)
+    yield engine
+    await engine.aclose()
+
+
+@pytest.fixture(scope="session")
+def remote_config(demo: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteConfig]:
+    """Of a server that really runs the demonstration pair."""
+    with llama_cpp_server(demo, tmp_path_factory.mktemp("server") / "log.txt") as url:
+        # So long a list holds the words of any choice: this model thinks little of some.
+        yield RemoteConfig(
+            url=server_url(url), words=demo.words, model_digest=demo.model_digest, demonstration=True, top_logprobs=400
+        )
+
+
+@pytest.fixture(scope="session")
+async def remote_engine(remote_config: RemoteConfig) -> AsyncIterator[RemoteEngine]:
+    engine = RemoteEngine(remote_config)
     await engine.start()
     await engine.wait_ready(START_S)
     yield engine
