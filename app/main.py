@@ -25,11 +25,14 @@ from app.http.keys import FileKeyRing, admin_key, session_secret
 from app.http.services import PolicyBacktest, PolicyCheck, Services
 from app.http.uploads import UploadLimits
 from app.intake.decode import Intake, IntakeLimits
+from app.jobs.ports import EvidenceFiles
 from app.jobs.scheduler import Scheduler, build_scheduler
 from app.logs import configure_logs
 from app.media_pool import MediaPool
 from app.moderation.admission import Admission, AdmissionLimits
 from app.moderation.collect import Signals
+from app.moderation.findings_cache import CacheLimits, FindingsCache
+from app.moderation.forgetting import ForgettingFiles
 from app.moderation.pipeline import Deadlines, Moderator
 from app.policy.backtest import Report
 from app.policy.live import LiveRuleset
@@ -80,6 +83,7 @@ def build(settings: Settings) -> Portcullis:
     evidence = LocalEvidenceStore(settings.data_dir / "evidence")
     decisions, audit_log = SqlDecisionStore(database), SqlAuditLog(database)
     desk = ReviewDesk(SqlCaseStore(database), lease_s=settings.lease_s)
+    cache = _findings_cache(settings)
     signals = Signals(RapidOcrReader(pool), ZxingReader(pool), AhoCorasickMatcher(), Probes(), Scene(), ModelText())
     ruleset = LiveRuleset(
         settings.policy,
@@ -96,8 +100,9 @@ def build(settings: Settings) -> Portcullis:
         evidence=evidence,
         admission=_admission(settings),
         deadlines=Deadlines(default_s=settings.deadline_s, longest_s=settings.max_deadline_s),
+        cache=cache,
     )
-    scheduler = _scheduler(settings, database, audit_log, desk, evidence)
+    scheduler = _scheduler(settings, database, audit_log, desk, ForgettingFiles(evidence, cache))
     service = Service(database, evidence, pool, engine, ruleset, scheduler, moderator, audit_log)
     http = Services(
         version=app.__version__,
@@ -216,8 +221,15 @@ def _admission(settings: Settings) -> Admission:
     )
 
 
+def _findings_cache(settings: Settings) -> FindingsCache | None:
+    if settings.findings_cache_mb == 0:
+        return None
+    limits = CacheLimits(bytes_kept=settings.findings_cache_mb * _MIB, ttl_s=settings.findings_cache_ttl_s)
+    return FindingsCache(limits)
+
+
 def _scheduler(
-    settings: Settings, database: Database, audit_log: AuditLog, desk: ReviewDesk, evidence: LocalEvidenceStore
+    settings: Settings, database: Database, audit_log: AuditLog, desk: ReviewDesk, evidence: EvidenceFiles
 ) -> Scheduler:
     return build_scheduler(
         audit=audit_log,

@@ -11,6 +11,14 @@ STAGE_SECONDS = Histogram(
     "portcullis_stage_seconds", "Time spent in each stage of a decision", ["stage"], buckets=_STAGE_BUCKETS_S
 )
 FINDINGS = Counter("portcullis_findings", "Findings by signal and status", ["signal", "status"])
+FINDINGS_ASKED = Counter(
+    "portcullis_findings_asked",
+    "What had to be known of a picture, by how it came to be: asked anew, kept from before, or shared with an upload "
+    "that was asking already",
+    ["signal", "from"],
+)
+FINDINGS_CACHE_BYTES = Gauge("portcullis_findings_cache_bytes", "Memory that cached findings take")
+FINDINGS_CACHE_PICTURES = Gauge("portcullis_findings_cache_pictures", "Pictures that findings are cached of")
 UPLOADS_IN_FLIGHT = Gauge("portcullis_uploads_in_flight", "Uploads accepted and not yet answered")
 ENGINE_QUEUE_DEPTH = Gauge("portcullis_engine_queue_depth", "Engine jobs waiting or running")
 ENGINE_RESTARTS = Counter("portcullis_engine_restarts", "Times the engine process was started again after it died")

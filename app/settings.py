@@ -57,6 +57,20 @@ class Settings(BaseSettings):
     )
     max_in_flight_mb: int = Field(512, ge=1, description="Bytes of uploads in work at once, in MiB.")
 
+    findings_cache_mb: int = Field(
+        64,
+        ge=0,
+        le=65_536,
+        description="Memory for what was found of the last pictures, in MiB, so that a repeated picture is not asked "
+        "again; 0 keeps nothing.",
+    )
+    findings_cache_ttl_s: float = Field(
+        3600.0,
+        gt=0,
+        le=86_400,
+        description="How long what was found of a picture may be used for the next upload of it.",
+    )
+
     lease_s: int = Field(900, ge=10, description="How long a claimed review case stays with its reviewer.")
     keep_passed_hours: float = Field(24.0, ge=0, description="How long the picture of a passed upload is kept.")
     seal_interval_s: float = Field(1.0, gt=0, description="How often audit entries are sealed into the chain.")

@@ -76,7 +76,7 @@ class PublishedText(Value):
 
 
 class PublishedFindings(Value):
-    """The findings as a Decision shows them: probes as scores, text joined."""
+    """The findings as a Decision shows them: probes as scores, text joined. `recalled` is as in `Findings`."""
 
     probes: dict[str, ProbeScore]
     ocr: PublishedText
@@ -84,6 +84,7 @@ class PublishedFindings(Value):
     codes: CodesFinding = CodesFinding()
     keywords: KeywordFinding
     scene: SceneFinding
+    recalled: tuple[str, ...] = ()
 
 
 class Evaluation(Value):

@@ -125,7 +125,8 @@ class KeywordFinding(Value):
 
 
 class Findings(Value):
-    """Everything one upload was asked. `schema_version` is the version of this shape in stored rows."""
+    """Everything one upload was asked. `schema_version` is the version of this shape in stored rows. `recalled` names
+    what was not asked for this upload but known of the same picture (`ocr`, `probes.violence`), in whole or in part."""
 
     schema_version: Literal[1] = 1
     image: ImageFacts
@@ -136,3 +137,4 @@ class Findings(Value):
     caption: str | None = None
     scene: SceneFinding
     keywords: KeywordFinding
+    recalled: tuple[str, ...] = ()

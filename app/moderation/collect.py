@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from app.domain import (
     Answer,
     CodesFinding,
-    EngineJob,
     Findings,
     Frame,
     Image,
@@ -21,18 +20,17 @@ from app.domain import (
     TextFinding,
     TextSource,
     UploadContext,
-    new_id,
 )
 from app.metrics import FINDINGS
+from app.moderation.asking import Asking
+from app.moderation.findings_cache import FindingsCache
 from app.moderation.ports import Engine
-from app.moderation.timing import Stopwatch
+from app.moderation.recall import CODES, TEXT, Memory, Recall
+from app.moderation.timing import FINISH_RESERVE_S, Stopwatch
 from app.policy.texts import texts_to_match
 from app.signals.base import CodeReader, KeywordMatcher, ModelTextSignal, ProbeSignal, SceneSignal, TextReader
 
 log = structlog.get_logger(__name__)
-
-#: Kept back from the deadline for matching, evaluating and committing, in seconds.
-FINISH_RESERVE_S = 0.3
 
 #: A longer text takes some tens of milliseconds to match.
 _LONG_TEXT_CHARACTERS = 3_000
@@ -56,15 +54,19 @@ class Signals:
 
 
 class Collector:
-    def __init__(self, signals: Signals, engine: Engine) -> None:
+    """`cache` keeps findings for later uploads of the same picture; None asks everything anew."""
+
+    def __init__(self, signals: Signals, engine: Engine, cache: FindingsCache | None = None) -> None:
         self._signals = signals
         self._engine = engine
+        self._memory = Memory(cache)
 
     async def collect(self, image: Image, context: UploadContext, needs: Needs, watch: Stopwatch) -> Findings:
+        recall = self._memory.of(image)
         async with asyncio.TaskGroup() as group:
-            reading = group.create_task(self._read_text(image.frames, needs, watch))
-            decoding = group.create_task(self._read_codes(image.frames, needs, watch))
-            asking = group.create_task(self._ask(image.frames, needs, watch))
+            reading = group.create_task(self._read_text(image.frames, needs, recall, watch))
+            decoding = group.create_task(self._read_codes(image.frames, needs, recall, watch))
+            asking = group.create_task(self._ask(image.frames, needs, recall, watch))
         ocr, codes, answers = reading.result(), decoding.result(), asking.result()
         scene = self._signals.scene.read(needs, image.frames, answers)
         model_text = self._signals.model_text.read(needs, image.frames, answers)
@@ -82,60 +84,58 @@ class Collector:
             caption=context.caption,
             scene=scene,
             keywords=keywords,
+            recalled=tuple(sorted(recall.recalled)),
         )
         _count(findings)
         return findings
 
-    async def _read_text(self, frames: Sequence[Frame], needs: Needs, watch: Stopwatch) -> TextFinding:
+    async def _read_text(self, frames: Sequence[Frame], needs: Needs, recall: Recall, watch: Stopwatch) -> TextFinding:
         if not needs.read_text:
             return TextFinding(status=Status.SKIPPED, reason="not asked")
+        reader = self._signals.reader
         with watch.stage("ocr"):
             try:
-                return await self._signals.reader.read(frames, timeout_s=watch.remaining_s(reserve_s=FINISH_RESERVE_S))
+                return await recall.finding(
+                    "ocr",
+                    reader.version,
+                    TEXT,
+                    lambda: reader.read(frames, timeout_s=watch.remaining_s(reserve_s=FINISH_RESERVE_S)),
+                    watch,
+                )
             except Exception as fault:  # a signal's fault is a finding, never an outage
                 log.exception("text reader broke its contract", action="signal_failed", signal="ocr")
                 return TextFinding(status=Status.FAILED, reason=f"internal error: {type(fault).__name__}")
 
-    async def _read_codes(self, frames: Sequence[Frame], needs: Needs, watch: Stopwatch) -> CodesFinding:
+    async def _read_codes(
+        self, frames: Sequence[Frame], needs: Needs, recall: Recall, watch: Stopwatch
+    ) -> CodesFinding:
         if not needs.read_codes:
             return CodesFinding(status=Status.SKIPPED, reason="not asked")
+        reader = self._signals.codes
         with watch.stage("codes"):
             try:
-                return await self._signals.codes.read(frames, timeout_s=watch.remaining_s(reserve_s=FINISH_RESERVE_S))
+                return await recall.finding(
+                    "codes",
+                    reader.version,
+                    CODES,
+                    lambda: reader.read(frames, timeout_s=watch.remaining_s(reserve_s=FINISH_RESERVE_S)),
+                    watch,
+                )
             except Exception as fault:  # a signal's fault is a finding, never an outage
                 log.exception("code reader broke its contract", action="signal_failed", signal="codes")
                 return CodesFinding(status=Status.FAILED, reason=f"internal error: {type(fault).__name__}")
 
-    async def _ask(self, frames: Sequence[Frame], needs: Needs, watch: Stopwatch) -> list[Mapping[str, Answer]]:
+    async def _ask(
+        self, frames: Sequence[Frame], needs: Needs, recall: Recall, watch: Stopwatch
+    ) -> list[Mapping[str, Answer]]:
+        answers: list[dict[str, Answer]] = [{} for _ in frames]
         with watch.stage("model"):
             async with asyncio.TaskGroup() as group:
-                jobs = [group.create_task(self._ask_frame(frame, needs, watch)) for frame in frames]
-        return [job.result() for job in jobs]
-
-    async def _ask_frame(self, frame: Frame, needs: Needs, watch: Stopwatch) -> Mapping[str, Answer]:
-        questions = self._signals.questions(needs, frame)
-        if not questions:
-            return {}
-        job = EngineJob(
-            id=new_id("job"),
-            picture=frame.picture,
-            questions=questions,
-            deadline_at=watch.deadline_at - FINISH_RESERVE_S,
-        )
-        answers: dict[str, Answer] = {}
-        try:
-            async with asyncio.timeout(watch.remaining_s(reserve_s=FINISH_RESERVE_S / 2)):
-                async with aclosing(self._engine.ask(job)) as stream:
-                    async for answer in stream:
-                        answers[answer.question_id] = answer
-        except TimeoutError:
-            log.warning("engine overran the deadline", action="engine_overran", job_id=job.id)
-        except Exception as fault:  # a signal's fault is a finding, never an outage
-            log.exception("engine broke its contract", action="signal_failed", signal="model")
-            reason = f"internal error: {type(fault).__name__}"
-            for question in questions:
-                answers.setdefault(question.id, Answer(question_id=question.id, status=Status.FAILED, reason=reason))
-        return answers
+                for frame, heard in zip(frames, answers, strict=True):
+                    questions = self._signals.questions(needs, frame)
+                    asking = Asking(self._engine, recall, frame, questions, partial(_note, heard))
+                    group.create_task(asking.run(watch))
+        return list(answers)
 
     async def _match(self, needs: Needs, texts: Mapping[TextSource, TextFinding]) -> KeywordFinding:
         """In a thread where it may take longer than other uploads should wait."""
@@ -147,6 +147,10 @@ class Collector:
         except Exception:  # every source counts as unread: no count over them may say "none"
             log.exception("keyword matcher broke its contract", action="signal_failed", signal="keywords")
             return KeywordFinding(sources=dict.fromkeys(texts, Status.FAILED))
+
+
+def _note(heard: dict[str, Answer], answer: Answer) -> None:
+    heard[answer.question_id] = answer
 
 
 def _count(findings: Findings) -> None:

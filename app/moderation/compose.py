@@ -71,6 +71,7 @@ def decision(
             codes=findings.codes,
             keywords=findings.keywords,
             scene=findings.scene,
+            recalled=findings.recalled,
         ),
         rules=evaluation.rules,
         pins=pins,

@@ -12,9 +12,10 @@ from app.intake.decode import Intake
 from app.metrics import DECISIONS, REFUSED_UPLOADS
 from app.moderation import compose
 from app.moderation.admission import Admission
-from app.moderation.collect import FINISH_RESERVE_S, Collector, Signals
+from app.moderation.collect import Collector, Signals
+from app.moderation.findings_cache import FindingsCache
 from app.moderation.ports import DecisionStore, Engine, EvidenceStore
-from app.moderation.timing import Stopwatch
+from app.moderation.timing import FINISH_RESERVE_S, Stopwatch
 from app.moderation.upload import Upload
 from app.policy.evaluate import evaluate
 from app.policy.ruleset import Ruleset
@@ -47,10 +48,11 @@ class Moderator:
         evidence: EvidenceStore,
         admission: Admission,
         deadlines: Deadlines,
+        cache: FindingsCache | None = None,
     ) -> None:
         self._intake = intake
         self._signals = signals
-        self._collector = Collector(signals, engine)
+        self._collector = Collector(signals, engine, cache)
         self._engine = engine
         self._ruleset = ruleset
         self._decisions = decisions

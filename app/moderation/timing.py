@@ -6,6 +6,9 @@ from contextlib import contextmanager
 
 from app.metrics import STAGE_SECONDS
 
+#: Kept back from the deadline for matching, evaluating and committing, in seconds.
+FINISH_RESERVE_S = 0.3
+
 
 class Stopwatch:
     """`deadline_at` is on `time.monotonic()`'s clock, in seconds."""

@@ -47,6 +47,7 @@ from app.intake.decode import Intake, IntakeLimits
 from app.media_inline import InlineWorkers
 from app.moderation.admission import Admission, AdmissionLimits
 from app.moderation.collect import Signals
+from app.moderation.findings_cache import FindingsCache
 from app.moderation.pipeline import Deadlines, Moderator, Upload
 from app.moderation.ports import Engine
 from app.policy.load import load_ruleset
@@ -136,6 +137,7 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
         matcher: KeywordMatcher | None = None,
         workers: InlineWorkers | None = None,
         in_flight: int = 8,
+        cache: FindingsCache | None = None,
     ) -> Rooms:
         decisions, evidence = SqlDecisionStore(database), LocalEvidenceStore(tmp_path / "evidence")
         signals = Signals(
@@ -155,6 +157,7 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
             evidence=evidence,
             admission=Admission(AdmissionLimits(uploads=in_flight, upload_bytes=1 << 30, engine_jobs=8)),
             deadlines=Deadlines(default_s=10, longest_s=60),
+            cache=cache,
         )
         return Rooms(moderator, decisions, evidence, SqlCaseStore(database), SqlAuditLog(database), database)
 

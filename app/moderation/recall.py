@@ -1,0 +1,142 @@
+"""What is known of an upload's picture already, and who is finding out the rest.
+
+Of two uploads of one picture at once the second follows the first instead of asking again. It waits within its own
+deadline, and asks for itself where the first gives up (its caller went away) or comes back without a sound finding (its
+deadline was shorter): nobody's fault becomes another's.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from app.domain import Answer, CodesFinding, EngineInfo, Frame, Image, Question, Status, TextFinding
+from app.metrics import FINDINGS_ASKED
+from app.moderation.findings_cache import FindingsCache, Part
+from app.moderation.flights import Flights, landing
+from app.moderation.timing import FINISH_RESERVE_S, Stopwatch
+
+T = TypeVar("T")
+F = TypeVar("F", TextFinding, CodesFinding)
+
+TEXT: TypeAdapter[TextFinding] = TypeAdapter(TextFinding)
+CODES: TypeAdapter[CodesFinding] = TypeAdapter(CodesFinding)
+_ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
+
+_ASKED, _KEPT, _SHARED = "asked", "kept", "shared"
+
+
+class Memory:
+    """What uploads leave for later ones. Without a cache every upload asks everything itself."""
+
+    def __init__(self, cache: FindingsCache | None) -> None:
+        self._cache = cache
+        self.flights: Flights[Any] = Flights()
+
+    def of(self, image: Image) -> "Recall":
+        return Recall(self._cache, self.flights, image)
+
+
+class Recall:
+    """For one upload. `recalled` names what was not asked for it: `ocr`, `probes.violence`, `scene` …"""
+
+    def __init__(self, cache: FindingsCache | None, flights: Flights[Any], image: Image) -> None:
+        self._cache = cache
+        self._picture = b"" if cache is None else cache.picture(image.facts.sha256)
+        self._plan = _plan(image.frames)
+        self.flights = flights
+        self.recalled: set[str] = set()
+
+    async def finding(
+        self,
+        name: str,
+        version: str,
+        shape: TypeAdapter[F],
+        read: Callable[[], Awaitable[F]],
+        watch: Stopwatch,
+    ) -> F:
+        """What the reader of this name and version finds in the picture, or found. Raises what `read` raises."""
+        if self._cache is None:
+            return await read()
+        part = Part(self._picture, self._cache.digest(name, version, self._plan), shape)
+        found = await self._found(name, part, watch)
+        if found is not None:
+            return found
+        self.ask(name)
+        with self.flights.leading([part] if self.flights.under_way(part) is None else []) as leader:
+            finding = await read()
+            sound = finding.status is Status.OK
+            if sound:
+                self._cache.put(part, finding)
+            leader.land(part, finding, sound=sound)
+            return finding
+
+    async def _found(self, name: str, part: Part[F], watch: Stopwatch) -> F | None:
+        while (kept := self.kept(name, part)) is None:
+            flight = self.flights.under_way(part)
+            if flight is None:
+                return None
+            try:
+                landed = await landing(flight, timeout_s=watch.remaining_s(reserve_s=FINISH_RESERVE_S))
+            except TimeoutError:
+                return None
+            if landed is None:
+                continue
+            if landed.sound or watch.remaining_s(reserve_s=FINISH_RESERVE_S) <= 0:
+                self.share(name)
+                found: F = landed.value
+                return found
+            return None
+        return kept
+
+    def question(self, frame: Frame, question: Question, engine: EngineInfo) -> Part[Answer] | None:
+        """Which answer is wanted, whatever a policy calls the question. None where nothing can be remembered: without
+        a digest nobody knows which model answers."""
+        if self._cache is None or engine.model_digest is None or engine.projector_digest is None:
+            return None
+        pins = engine.name, engine.model_digest, engine.projector_digest
+        return Part(self._picture, self._cache.digest(pins, self._plan, frame.index, replace(question, id="")), _ANSWER)
+
+    def keep(self, part: Part[Answer], answer: Answer) -> None:
+        if self._cache is not None:
+            self._cache.put(part, answer)
+
+    def kept(self, name: str, part: Part[T]) -> T | None:
+        found = None if self._cache is None else self._cache.get(part)
+        if found is not None:
+            self._note(name, _KEPT)
+        return found
+
+    def share(self, name: str) -> None:
+        """That another upload's finding of the same picture is used."""
+        self._note(name, _SHARED)
+
+    def ask(self, name: str) -> None:
+        """That nothing is known."""
+        FINDINGS_ASKED.labels(name.partition(".")[0], _ASKED).inc()
+
+    def _note(self, name: str, how: str) -> None:
+        self.recalled.add(name)
+        FINDINGS_ASKED.labels(name.partition(".")[0], how).inc()
+
+
+def name_of(question_id: str) -> str:
+    """What a finding is called: `probes.violence` of `probes/violence/en`."""
+    return ".".join(question_id.split("/")[:2])
+
+
+def is_sound(answer: Answer) -> bool:
+    """Whether it says the same whoever asks. An answer that is neither yes nor no is one too: how much of an answer is
+    enough is each policy's to say."""
+    numbers = (answer.log_yes, answer.log_no, *(answer.log_choices or ()))
+    return answer.status is Status.OK and all(number is None or math.isfinite(number) for number in numbers)
+
+
+def _plan(frames: Iterable[Frame]) -> tuple[object, ...]:
+    """What is looked at of a picture. The same bytes are decoded alike, so this stands for the pixels."""
+    return tuple(
+        (one.index, one.source_frame, one.backdrop.value, one.scale, one.picture.width, one.picture.height)
+        for one in frames
+    )
