@@ -8,12 +8,16 @@ from app.domain import (
     Activation,
     AuditEvent,
     Change,
+    Comparison,
+    ComparisonGroup,
     KeywordFinding,
     KeywordList,
     RulesetText,
+    ShadowText,
     StoredDecision,
     TextFinding,
     TextSource,
+    Tried,
 )
 
 
@@ -60,4 +64,41 @@ class Archive(Protocol):
 
     def pages(self, *, since: datetime, rows: int, models: bool) -> AsyncGenerator[list[StoredDecision]]:
         """All decisions from then on, the oldest first, that many at a time. With `models`, those that answered."""
+        ...
+
+
+class ShadowStore(Protocol):
+    """The shadow policy on which all nodes agree, and what it would have decided. Methods raise StoreUnavailable."""
+
+    async def head(self) -> ShadowText | None:
+        """The newest entry, which may say that there is no shadow policy; None before the first."""
+        ...
+
+    async def knows(self, policy_digest: str) -> bool:
+        """Whether the policy was ever the shadow policy."""
+        ...
+
+    async def change(
+        self,
+        policy_digest: str | None,
+        policy: str | None,
+        change: Change,
+        *,
+        events: Sequence[AuditEvent],
+        after_seq: int | None = None,
+    ) -> ShadowText | None:
+        """Add an entry with its events, in one transaction; None when nothing is to be done: it says what the newest
+        one says, or it comes from a file that said so last time. With `after_seq`, only if that is still the newest."""
+        ...
+
+    async def record(self, comparisons: Sequence[Comparison]) -> None:
+        """Those of a decision that was compared already are left as they are."""
+        ...
+
+    async def comparisons(self, tried: Tried, digest: str, *, since: datetime) -> list[ComparisonGroup]:
+        """Those of decisions made from then on, counted."""
+        ...
+
+    async def decided(self, *, since: datetime) -> int:
+        """How many decisions were made from then on."""
         ...
