@@ -107,7 +107,8 @@ class Evaluation(Value):
 
 
 class Pins(Value):
-    """Everything that decided, by digest or version. Digests are `sha256:…`; None where that part did not run."""
+    """Everything that decided, by digest or version. Digests are `sha256:…`; None where that part did not run. A model
+    that a server names and nobody gave the digest of is `unverified:` and that name."""
 
     ruleset: str
     policy: str

@@ -70,7 +70,8 @@ class EngineState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
     """Who answers. Digests are `sha256:` of the files and None until they are known; `queue_depth` counts jobs that
-    wait or run; `detail` says why the engine is not ready."""
+    wait or run; `detail` says why the engine is not ready. `served_as` is what a remote server calls the model: its
+    word for which one it is, and no proof."""
 
     name: str
     state: EngineState
@@ -80,3 +81,11 @@ class EngineInfo:
     detail: str | None = None
     restarts: int = 0
     queue_depth: int = 0
+    served_as: str | None = None
+
+    @property
+    def model_pin(self) -> str | None:
+        """What a decision is pinned to: the digest, or else the server's word, which no digest is equal to."""
+        if self.model_digest is not None or self.served_as is None:
+            return self.model_digest
+        return f"unverified:{self.served_as}"

@@ -35,7 +35,7 @@ def pins(
         ruleset=ruleset.digest,
         policy=ruleset.policy_digest,
         lists={entry.name: entry.digest for entry in ruleset.lists},
-        model=engine.model_digest,
+        model=engine.model_pin,
         projector=engine.projector_digest,
         prompts=f"sha256:{sha256(rfc8785.dumps(asked)).hexdigest()}",
         ocr=ocr,
