@@ -28,6 +28,17 @@ ENGINE_READY = Gauge("portcullis_engine_ready", "1 when the engine answers")
 WORKER_KILLS = Counter("portcullis_worker_kills", "Media workers lost", ["cause"])
 REVIEW_CASES = Gauge("portcullis_review_cases", "Review cases by state", ["state"])
 POLICY_ACTIVATIONS = Counter("portcullis_policy_activations", "Ruleset activations by result", ["result"])
+SHADOW_COMPARISONS = Counter(
+    "portcullis_shadow_comparisons",
+    "Decisions beside what is tried, by what that is and what came of it",
+    ["tried", "result"],
+)
+SHADOW_LEFT = Counter(
+    "portcullis_shadow_left",
+    "Decisions that were not compared (failed, no_room, not_recorded), or only without the shadow policy's own probes "
+    "although they were in the sample (not_asked)",
+    ["why"],
+)
 AUDIT_SEALED = Counter("portcullis_audit_sealed", "Audit entries sealed into the chain")
 AUDIT_PENDING = Gauge("portcullis_audit_pending", "Audit entries waiting to be sealed")
 HTTP_REQUESTS = Counter("portcullis_http_requests", "Requests answered", ["method", "route", "status"])

@@ -14,7 +14,7 @@ from app.moderation import compose
 from app.moderation.admission import Admission
 from app.moderation.collect import Collector, Signals
 from app.moderation.findings_cache import FindingsCache
-from app.moderation.ports import DecisionStore, Engine, EvidenceStore
+from app.moderation.ports import Beside, DecisionStore, Engine, EvidenceStore
 from app.moderation.timing import FINISH_RESERVE_S, Stopwatch
 from app.moderation.upload import Upload
 from app.policy.evaluate import evaluate
@@ -48,6 +48,7 @@ class Moderator:
         evidence: EvidenceStore,
         admission: Admission,
         deadlines: Deadlines,
+        beside: Beside | None = None,
         cache: FindingsCache | None = None,
     ) -> None:
         self._intake = intake
@@ -59,6 +60,7 @@ class Moderator:
         self._evidence = evidence
         self._admission = admission
         self._deadlines = deadlines
+        self._beside = beside
 
     async def moderate(self, upload: Upload, *, deadline_s: float | None = None) -> Decision:
         """The decision, committed. `deadline_s` is cut to the longest allowed.
@@ -87,7 +89,10 @@ class Moderator:
         findings = await self._collector.collect(image, upload.context, ruleset.needs, watch)
         record, case = self._judge(upload, ruleset, image, findings, watch)
         with watch.stage("store"):
-            return await self._commit(record, case, image, upload.data)
+            decision = await self._commit(record, case, image, upload.data)
+        if self._beside is not None and decision.id == record.decision.id:
+            self._beside.offer(record, ruleset, image)
+        return decision
 
     async def _earlier(self, upload: Upload) -> Decision | None:
         if upload.idempotency_key is None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol, Self
 
 from app.domain import Answer, AuditEvent, Decision, DecisionRecord, EngineInfo, EngineJob, Image, Outcome, ReviewCase
+from app.policy.ruleset import Ruleset
 
 
 class Answers(Protocol):
@@ -68,6 +69,14 @@ class DecisionStore(Protocol):
         key_id: str | None = None,
     ) -> tuple[list[Decision], str | None]:
         """The newest first, and the cursor of the next page or None. Raises MalformedRequest for a foreign cursor."""
+        ...
+
+
+class Beside(Protocol):
+    """What is done with a decision that is made, apart from the answer."""
+
+    def offer(self, record: DecisionRecord, ruleset: Ruleset, image: Image) -> None:
+        """Returns at once and never raises. `ruleset` is the one that decided."""
         ...
 
 
