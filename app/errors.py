@@ -17,6 +17,9 @@ PortcullisError
 ├── EngineError
 │   ├── EngineUnavailable        engine_unavailable
 │   ├── EngineCrashed            engine_crash
+│   ├── ModelUnsupported         model_unsupported
+│   ├── ProjectorMismatch        projector_mismatch
+│   ├── ChatTemplateUnusable     chat_template_unusable
 │   ├── ModelFileMissing         model_file_missing
 │   └── ModelFileCorrupt         model_file_corrupt
 ├── WorkerError                  a media worker
@@ -125,6 +128,20 @@ class EngineUnavailable(EngineError):
 
 class EngineCrashed(EngineError):
     code = "engine_crash"
+
+
+class ModelUnsupported(EngineError):
+    """The files are sound, but what they hold cannot be served."""
+
+    code = "model_unsupported"
+
+
+class ProjectorMismatch(EngineError):
+    code = "projector_mismatch"
+
+
+class ChatTemplateUnusable(EngineError):
+    code = "chat_template_unusable"
 
 
 class ModelFileMissing(EngineError):
