@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
 from app.audit.ports import AuditLog
-from app.domain import EngineState
-from app.engine.local import LocalEngine
+from app.domain import EngineInfo, EngineState
 from app.errors import PortcullisError
 from app.jobs.scheduler import Scheduler
 from app.jobs.sealing import seal_audit
 from app.media_pool import MediaPool
 from app.moderation.pipeline import Moderator
+from app.moderation.ports import Engine
 from app.policy.live import LiveRuleset
 from app.store.evidence import LocalEvidenceStore
 from app.store.session import Database
@@ -21,12 +22,22 @@ from app.store.session import Database
 log = structlog.get_logger(__name__)
 
 
+class RunningEngine(Engine, Protocol):
+    """An engine of either kind, to be started and stopped."""
+
+    async def start(self) -> None: ...
+
+    async def wait_ready(self, timeout_s: float) -> EngineInfo: ...
+
+    async def aclose(self) -> None: ...
+
+
 @dataclass
 class Service:
     database: Database
     evidence: LocalEvidenceStore
     pool: MediaPool
-    engine: LocalEngine
+    engine: RunningEngine
     ruleset: LiveRuleset
     scheduler: Scheduler
     moderator: Moderator

@@ -194,7 +194,9 @@ class RemoteEngine:
         self._model = served.model
         self._broken.clear()
         self._breaker.reset()
-        self._info = replace(self._info, name=served.model, served_as=served.model, model_digest=self._config.model_digest)
+        self._info = replace(
+            self._info, name=served.model, served_as=served.model, model_digest=self._config.model_digest
+        )
         self._become(EngineState.READY, None)
         _log.info(
             "the server is ready",
