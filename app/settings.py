@@ -4,7 +4,7 @@ import it; rooms take the plain values they need. `docs/settings.md` is generate
 from ipaddress import ip_address
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
@@ -45,6 +45,34 @@ class Settings(BaseSettings):
     )
     engine_context_tokens: int = Field(8192, ge=1024, description="KV cells of the engine's context.")
     engine_queue: int = Field(64, ge=1, description="Engine jobs that may wait before uploads are refused.")
+    engine_url: str | None = Field(
+        None,
+        description="Ask the model of an OpenAI-compatible server at this address instead of loading one; "
+        "`PORTCULLIS_MODEL` is not used then. See engine.md.",
+    )
+    engine_key: SecretStr | None = Field(None, description="Key of that server.")
+    engine_model: str | None = Field(
+        None, description="What that server calls the model; needed only when it serves several."
+    )
+    engine_model_digest: str | None = Field(
+        None,
+        description="`sha256:…` of the weights it serves, if you know it: calibrations are applied to their own model "
+        "only. No server proves it.",
+    )
+    engine_ca_file: Path | None = Field(
+        None, description="Certificates (PEM) to trust for that server instead of the public ones."
+    )
+    engine_concurrency: int = Field(16, ge=1, le=1024, description="Requests to that server at a time.")
+    engine_timeout_s: float = Field(
+        30.0, gt=0, le=600, description="Longest that one request to that server may take, deadlines apart."
+    )
+    engine_top_logprobs: int = Field(
+        20,
+        ge=2,
+        le=1000,
+        description="How many of the likeliest first tokens that server is asked for; more answer more questions, "
+        "where it allows them.",
+    )
 
     media_workers: int = Field(2, ge=1, le=64, description="Processes that decode pictures and run OCR.")
     media_worker_memory_mb: int = Field(3072, ge=512, description="Address-space growth allowed to one media worker.")

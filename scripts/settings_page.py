@@ -5,6 +5,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -24,7 +25,7 @@ An empty variable counts as unset. A bad value stops the service at start.
 | --- | --- | --- | --- |
 """
 
-_KINDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path"}
+_KINDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path", SecretStr: "text"}
 _BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
 
 
