@@ -21,7 +21,8 @@ PortcullisError
 │   ├── ProjectorMismatch        projector_mismatch
 │   ├── ChatTemplateUnusable     chat_template_unusable
 │   ├── ModelFileMissing         model_file_missing
-│   └── ModelFileCorrupt         model_file_corrupt
+│   ├── ModelFileCorrupt         model_file_corrupt
+│   └── TooLittleMemory          too_little_memory
 ├── WorkerError                  a media worker
 │   ├── WorkerCrashed            worker_crash
 │   └── WorkerTimeout            worker_timeout
@@ -150,6 +151,10 @@ class ModelFileMissing(EngineError):
 
 class ModelFileCorrupt(EngineError):
     code = "model_file_corrupt"
+
+
+class TooLittleMemory(EngineError):
+    code = "too_little_memory"
 
 
 class WorkerError(PortcullisError):

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.engine.runtime import FlashAttention, KvType
+
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -43,7 +45,41 @@ class Settings(BaseSettings):
     engine_threads: int = Field(
         0, ge=0, le=256, description="CPU threads of the engine; 0 takes one per core, at most 8."
     )
-    engine_context_tokens: int = Field(8192, ge=1024, description="KV cells of the engine's context.")
+    engine_context_tokens: int = Field(
+        8192, ge=1024, le=1_000_000, description="KV cells of the engine's context (llama.cpp's `n_ctx`)."
+    )
+    engine_batch_tokens: int = Field(
+        2048, ge=32, le=65_536, description="Most tokens given to llama.cpp at once (`n_batch`)."
+    )
+    engine_ubatch_tokens: int = Field(
+        512,
+        ge=32,
+        le=65_536,
+        description="Most tokens computed at once (`n_ubatch`), also the size of a decode step: more is quicker on a "
+        "GPU, takes more memory and keeps running answers waiting longer.",
+    )
+    engine_flash_attention: FlashAttention = Field(
+        "auto", description="Flash attention; `auto` turns it on where the device can."
+    )
+    engine_kv_type_k: KvType = Field("f16", description="How the keys of a KV cell are stored.")
+    engine_kv_type_v: KvType = Field(
+        "f16",
+        description="How its values are stored. Fewer bits need flash attention. Youtu-VL, whose keys and values are "
+        "one, takes the same type for both.",
+    )
+    engine_mmap: bool = Field(
+        True, description="Map the model's file into memory; `false` reads it whole, for slow or networked disks."
+    )
+    engine_mlock: bool = Field(
+        False, description="Forbid the system to swap the model out; needs a high enough `ulimit -l`."
+    )
+    engine_hang_grace_s: float | None = Field(
+        None,
+        gt=0,
+        le=3600,
+        description="How long after a job's deadline the engine process may be silent before it counts as hung and is "
+        "killed. Unset: 5 s, or three times the longest call that a measured one at the start foretells.",
+    )
     engine_queue: int = Field(64, ge=1, description="Engine jobs that may wait before uploads are refused.")
     engine_url: str | None = Field(
         None,

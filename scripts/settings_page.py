@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -69,6 +69,9 @@ def _takes(field: FieldInfo) -> str:
 
 
 def _kind(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        *others, last = (f"`{choice}`" for choice in get_args(annotation))
+        return f"{', '.join(others)} or {last}"
     if get_origin(annotation) in {Union, UnionType}:
         return " or ".join(_kind(part) for part in get_args(annotation) if part is not NoneType)
     # An unknown type would leave a hole in the page: a KeyError says to name it here.

@@ -1,11 +1,12 @@
 """What the real and the fake engine share: what they are given, and how a question ends that was not answered."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from app.domain import Answer, Picture, Question, Status
+from app.engine.runtime import Runtime
 
 _RGB_BYTES = 3
 
@@ -70,24 +71,20 @@ class ModelFiles:
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """`gpu_layers`: -1 puts all on the GPU, 0 none. `threads`: 0 takes one per core, at most 8. `context_tokens` are
-    the KV cells that all pictures in work, their questions and their generated answers share; so many pictures and
-    questions are in work at once at most. `remembered_bytes` bounds the encodings kept for new questions on a picture.
+    """So many pictures and questions are in work at once at most. `remembered_bytes` bounds the encodings kept for new
+    questions on a picture.
 
-    `hang_grace_s` is how long after a job's deadline the process may stay silent before it is killed: a decode step
-    cannot be interrupted, and a reload costs more than waiting for a slow one. Callers get their timeouts at the
-    deadline all the same.
+    `hang_grace_s` is how long after a job's deadline the process may stay silent before it is killed; None leaves that
+    to what the process measures (`app.engine.patience`). Callers get their timeouts at the deadline all the same.
     """
 
     files: ModelFiles
-    gpu_layers: int = -1
-    threads: int = 0
-    context_tokens: int = 8192
+    runtime: Runtime = field(default_factory=Runtime)
     parallel_questions: int = 64
     parallel_pictures: int = 8
     remembered_bytes: int = 64 * 1024 * 1024
     start_timeout_s: float = 300.0
-    hang_grace_s: float = 5.0
+    hang_grace_s: float | None = None
 
 
 def unanswered(question: Question, status: Status, reason: str) -> Answer:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 
+from app.engine.patience import Patience
 from app.engine.pending import PendingJob
 from app.engine.worker.protocol import Answered, Done, FromEngine, Started
 from app.errors import EngineCrashed
@@ -12,8 +13,9 @@ class Flight:
     """Of one life of the process. `room` jobs at most; one that is suspected of having killed the process flies alone,
     so that the next death says who it was."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, patience: Patience) -> None:
         self._room = room
+        self.patience = patience
         self._jobs: dict[int, PendingJob] = {}
         self._lonely = False
         self._heard_at = time.monotonic()
@@ -47,15 +49,17 @@ class Flight:
         elif isinstance(message, Answered):
             pending.deliver(message)
         else:
+            self.patience.learn(message.longest_turn_ms / 1000)
             del self._jobs[message.job]
             self._lonely = self._lonely and bool(self._jobs)
             return pending
         return None
 
-    def hung_at(self, grace_s: float) -> float | None:
-        """When the process counts as hung if it says nothing: so long after the first deadline, and after it was last
-        heard. Monotonic seconds; None while nothing is expected of it."""
+    @property
+    def hung_at(self) -> float | None:
+        """When the process counts as hung if it says nothing: patience counts from the first deadline, and from when it
+        was last heard. Monotonic seconds; None while nothing is expected of it."""
         if not self._jobs:
             return None
         first = min(time.monotonic() + pending.remaining_s for pending in self)
-        return max(first, self._heard_at) + grace_s
+        return max(first, self._heard_at) + self.patience.grace_s

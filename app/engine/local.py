@@ -15,11 +15,19 @@ from app.engine.answers import AnswerStream
 from app.engine.base import EngineConfig, Reason, is_sound
 from app.engine.files import CheckedFiles, check_files
 from app.engine.flight import Flight
+from app.engine.patience import Patience
 from app.engine.pending import PendingJob
 from app.engine.process import EngineProcess
 from app.engine.quarantine import Quarantine
 from app.engine.worker.protocol import Done, Ready
-from app.errors import EngineCrashed, EngineError, EngineUnavailable, ModelFileCorrupt, ModelFileMissing
+from app.errors import (
+    EngineCrashed,
+    EngineError,
+    EngineUnavailable,
+    ModelFileCorrupt,
+    ModelFileMissing,
+    TooLittleMemory,
+)
 from app.metrics import ENGINE_QUEUE_DEPTH, ENGINE_READY, ENGINE_RESTARTS
 
 _log = structlog.get_logger(__name__)
@@ -175,7 +183,7 @@ class LocalEngine:
                 raise ModelFileCorrupt(f"the files of '{self._config.files.name}' changed while they were loaded")
             self._process = process
             self._welcome(checked, ready)
-            await self._serve(process)
+            await self._serve(process, ready.longest_call_s)
         except EngineCrashed as error:
             self._fruitless_lives += 1
             self._down(error)
@@ -183,9 +191,10 @@ class LocalEngine:
             self._process = None
             await process.close()
 
-    async def _serve(self, process: EngineProcess) -> None:
+    async def _serve(self, process: EngineProcess, longest_call_s: float) -> None:
         """Many jobs at once. Raises EngineCrashed when the process ends or hangs."""
-        flight = self._flight = Flight(self._config.parallel_pictures + _AHEAD)
+        patience = Patience(self._config.hang_grace_s, longest_call_s)
+        flight = self._flight = Flight(self._config.parallel_pictures + _AHEAD, patience)
         tasks = [
             asyncio.create_task(self._feed(process, flight)),
             asyncio.create_task(self._hear(process, flight)),
@@ -260,12 +269,12 @@ class LocalEngine:
 
     async def _watch(self, flight: Flight) -> NoReturn:
         """Raises EngineCrashed when the process hangs."""
-        grace_s = self._config.hang_grace_s
         while True:
             self._sent.clear()
-            hung_at = flight.hung_at(grace_s)
+            hung_at = flight.hung_at
             pause_s = None if hung_at is None else hung_at - time.monotonic()
             if pause_s is not None and pause_s <= 0:
+                grace_s = flight.patience.grace_s
                 raise EngineCrashed(f"the engine process said nothing {grace_s:g} s after a deadline and was killed")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
@@ -306,11 +315,11 @@ class LocalEngine:
             model_digest=checked.model_digest,
             projector_digest=checked.projector_digest,
             pid=self.pid,
-            **ready.model_dump(exclude={"kind"}),
+            **ready.chosen(),
         )
 
     def _down(self, error: EngineError) -> None:
-        gone = isinstance(error, ModelFileMissing | ModelFileCorrupt)
+        gone = isinstance(error, ModelFileMissing | ModelFileCorrupt | TooLittleMemory)
         hopeless = gone or self._failed_starts >= _STARTS_BEFORE_HOPELESS
         self._become(EngineState.FAILED if hopeless else EngineState.RESTARTING, error.detail)
         _log.error("the engine is down", action="engine.down", code=error.code, detail=error.detail, hopeless=hopeless)

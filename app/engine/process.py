@@ -23,7 +23,7 @@ from app.engine.worker.protocol import (
     frame,
     receive,
 )
-from app.errors import EngineCrashed, EngineError, EngineUnavailable, ModelFileCorrupt
+from app.errors import EngineCrashed, EngineError, EngineUnavailable, ModelFileCorrupt, TooLittleMemory
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ _MOST_THREADS = 8
 _INHERITED = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"})
 _INHERITED_GROUPS = ("LC_", "OMP_", "GOMP_", "KMP_", "CUDA_", "NVIDIA_", "GGML_", "HIP_", "ROCR_", "HSA_", "VK_")
 _ROOT = Path(app.__file__).resolve().parent.parent
-_REFUSALS: dict[str, type[EngineError]] = {ModelFileCorrupt.code: ModelFileCorrupt}
+_REFUSALS: dict[str, type[EngineError]] = {error.code: error for error in (ModelFileCorrupt, TooLittleMemory)}
 
 
 class EngineProcess:
@@ -195,7 +195,7 @@ def worker_environment() -> dict[str, str]:
 
 
 def load_order(config: EngineConfig) -> Load:
-    files = config.files
+    files, runtime = config.files, config.runtime
     return Load(
         model=str(files.model),
         projector=str(files.projector),
@@ -205,9 +205,16 @@ def load_order(config: EngineConfig) -> Load:
         yes_words=files.words.yes,
         no_words=files.words.no,
         picture_tokens=files.picture_tokens,
-        gpu_layers=config.gpu_layers,
-        threads=config.threads or min(_MOST_THREADS, _cores()),
-        context_tokens=config.context_tokens,
+        gpu_layers=runtime.gpu_layers,
+        threads=runtime.threads or min(_MOST_THREADS, _cores()),
+        context_tokens=runtime.context_tokens,
+        batch_tokens=min(runtime.batch_tokens, runtime.context_tokens),
+        ubatch_tokens=min(runtime.ubatch_tokens, runtime.context_tokens),
+        flash_attention=runtime.flash_attention,
+        kv_type_k=runtime.kv_type_k,
+        kv_type_v=runtime.kv_type_v,
+        mmap=runtime.mmap,
+        mlock=runtime.mlock,
         parallel_questions=config.parallel_questions,
         parallel_pictures=config.parallel_pictures,
         remembered_bytes=config.remembered_bytes,

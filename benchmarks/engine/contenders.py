@@ -17,6 +17,7 @@ import httpx
 from app.domain import EngineJob, Picture, Question, QuestionKind, Status
 from app.engine.base import EngineConfig, ModelFiles
 from app.engine.local import LocalEngine
+from app.engine.runtime import Runtime
 from benchmarks.engine.questions import data_url, messages, pictures
 
 #: Text, and the most tokens of the answer.
@@ -61,8 +62,7 @@ class Engine:
         self._engine = LocalEngine(
             EngineConfig(
                 files=bench.files,
-                gpu_layers=bench.gpu_layers,
-                threads=bench.threads,
+                runtime=Runtime(gpu_layers=bench.gpu_layers, threads=bench.threads),
                 remembered_bytes=(1 << 30) if remembers else 0,
                 parallel_pictures=parallel_pictures,
             )

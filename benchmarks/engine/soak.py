@@ -23,6 +23,7 @@ from app.domain import EngineJob, Picture, Priority, Question, QuestionKind
 from app.engine.base import EngineConfig
 from app.engine.catalogue import load_catalogue, resolve
 from app.engine.local import LocalEngine
+from app.engine.runtime import Runtime
 
 ROOT = Path(__file__).resolve().parents[2]
 _AT_ONCE = 24
@@ -118,7 +119,7 @@ class Soak:
 async def main(jobs: int, seed: int) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     files = resolve(load_catalogue(ROOT / "models" / "catalogue.yaml"), "demo", models_dir=ROOT / "models")
-    engine = LocalEngine(EngineConfig(files=files, context_tokens=2048, hang_grace_s=1.0))
+    engine = LocalEngine(EngineConfig(files=files, runtime=Runtime(context_tokens=2048), hang_grace_s=1.0))
     await engine.start()
     await engine.wait_ready(60)
     soak = Soak(engine, jobs, seed)

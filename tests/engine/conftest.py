@@ -10,6 +10,7 @@ from app.engine.catalogue import Catalogue, load_catalogue, resolve
 from app.engine.local import LocalEngine
 from app.engine.remote.config import RemoteConfig, server_url
 from app.engine.remote.engine import RemoteEngine
+from app.engine.runtime import Runtime
 from tests.engine.remote.servers import llama_cpp_server
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -28,7 +29,7 @@ def demo(catalogue: Catalogue) -> ModelFiles:
 
 @pytest.fixture(scope="session")
 def demo_config(demo: ModelFiles) -> EngineConfig:
-    return EngineConfig(files=demo, threads=1, context_tokens=2048)
+    return EngineConfig(files=demo, runtime=Runtime(threads=1, context_tokens=2048))
 
 
 @pytest.fixture(scope="session")

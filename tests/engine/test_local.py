@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 from app.domain import Answer, EngineJob, EngineState, Picture, Priority, Question, QuestionKind, Status
 from app.engine.base import EngineConfig, ModelFiles
 from app.engine.local import LocalEngine
+from app.engine.runtime import Runtime
 from app.errors import EngineUnavailable
 from tests.engine.conftest import START_S
 from tests.engine.jobs import all_answers, job, picture, probes
@@ -44,7 +45,7 @@ async def answers_with_kills(engine: LocalEngine, stream: AsyncIterator[Answer],
 
 
 def started(files: ModelFiles, **changes: float) -> LocalEngine:
-    return LocalEngine(replace(EngineConfig(files=files, threads=1, context_tokens=2048), **changes))
+    return LocalEngine(replace(EngineConfig(files=files, runtime=Runtime(threads=1, context_tokens=2048)), **changes))
 
 
 @pytest.fixture

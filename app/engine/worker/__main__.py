@@ -5,11 +5,12 @@ import sys
 import time
 from typing import NoReturn
 
-from app.engine.worker import logs, model
+from app.engine.worker import logs, memory, model
 from app.engine.worker.channel import Channel, Order
 from app.engine.worker.protocol import Ask, Cancel, Load, Ready, Refused
 from app.engine.worker.resident import Resident, load_resident
 from app.engine.worker.scheduler import Scheduler
+from app.engine.worker.warm_up import warm_up
 from app.errors import EngineError
 
 _REFUSED_EXIT = 3
@@ -24,10 +25,13 @@ def main() -> None:
     started = time.monotonic()
     try:
         resident = load_resident(order)
+        loaded = time.monotonic()
+        longest_call_s = warm_up(resident)
     except EngineError as error:
         channel.send(Refused(code=error.code, detail=error.detail))
         _leave(_REFUSED_EXIT)
-    channel.send(_ready(resident, order, time.monotonic() - started))
+    warm_up_s = time.monotonic() - loaded
+    channel.send(_ready(resident, order, load_s=loaded - started, warm_up_s=warm_up_s, longest_call_s=longest_call_s))
     logs.only_trouble()
     scheduler = Scheduler(resident, channel.send)
     while True:
@@ -45,18 +49,27 @@ def _pass_on(scheduler: Scheduler, order: Order) -> None:
         scheduler.cancel(order.message.job, order.message.numbers)
 
 
-def _ready(resident: Resident, order: Load, load_s: float) -> Ready:
+def _ready(resident: Resident, order: Load, *, load_s: float, warm_up_s: float, longest_call_s: float) -> Ready:
     loaded = resident.model
     return Ready(
         description=model.describe(loaded.model),
         gpu_layers=loaded.gpu_layers,
+        threads=order.threads,
         context_tokens=loaded.context_tokens,
+        batch_tokens=loaded.batch_tokens,
+        ubatch_tokens=loaded.step_tokens,
+        flash_attention=logs.account.flash_attention(order.flash_attention),
+        kv_type_k=order.kv_type_k,
+        kv_type_v=order.kv_type_v,
+        mmap=order.mmap,
+        mlock=order.mlock,
         parallel_questions=order.parallel_questions,
         parallel_pictures=order.parallel_pictures,
-        threads=order.threads,
-        model_bytes=model.model_bytes(loaded.model),
-        resident_bytes=model.resident_bytes(),
+        memory=logs.account.held(),
+        resident_bytes=memory.resident_bytes(),
         load_s=load_s,
+        warm_up_s=warm_up_s,
+        longest_call_s=longest_call_s,
     )
 
 

@@ -162,9 +162,15 @@ class Job:
         for number in list(self.open):
             self._answer(Answered(job=self.ask.job, number=number, status=Status.TIMEOUT, reason=Reason.DEADLINE))
 
-    def done(self, now: float) -> None:
-        tokens = self.prefix.picture_tokens if self.prefix is not None else 0
-        self._say(Done(job=self.ask.job, picture_tokens=tokens, total_ms=(now - self.began) * 1000))
+    def done(self, now: float, *, longest_turn_s: float = 0.0) -> None:
+        self._say(
+            Done(
+                job=self.ask.job,
+                picture_tokens=self.prefix.picture_tokens if self.prefix is not None else 0,
+                total_ms=(now - self.began) * 1000,
+                longest_turn_ms=longest_turn_s * 1000,
+            )
+        )
 
     def _answer(self, answered: Answered) -> None:
         if self.open.pop(answered.number, None) is not None:

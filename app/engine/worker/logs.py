@@ -7,6 +7,8 @@ from typing import Any
 import llama_cpp
 from llama_cpp import mtmd_cpp
 
+from app.engine.worker.memory import Account
+
 #: ggml_log_level, as in ggml.h.
 _LETTERS = {1: "D", 2: "I", 3: "W", 4: "E"}
 _CONTINUES = 5
@@ -18,6 +20,9 @@ _HARMLESS = "possible training context overflow"
 _last_error = ""
 _letter = "D"
 _wanted = "IWE"
+
+#: What the model takes of the machine, as far as the log has told it.
+account = Account()
 
 
 def last_error() -> str:
@@ -45,6 +50,7 @@ def _forward(level: int, text: bytes, _user_data: Any) -> None:
         return
     if _letter == "E":
         _last_error = line
+    account.hear(line)
     log("I" if _HARMLESS in line else _letter, line)
 
 

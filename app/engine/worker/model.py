@@ -1,21 +1,36 @@
 """Loading model, context and projector."""
 
 import ctypes
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import llama_cpp
 from llama_cpp import mtmd_cpp
 
-from app.engine.worker import logs
+from app.engine.runtime import FlashAttention, KvType
+from app.engine.worker import logs, memory
 from app.engine.worker.protocol import Load
 from app.errors import EngineUnavailable, ModelFileCorrupt
 
-#: Tokens given to the model at once: llama.cpp's own defaults (logical and physical batch).
-_BATCH_TOKENS = 2048
-_UBATCH_TOKENS = 512
+_FLASH_ATTENTION: dict[FlashAttention, int] = {
+    "auto": llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO,
+    "on": llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+    "off": llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+}
+_KV_TYPES: dict[KvType, int] = {
+    "f32": llama_cpp.GGML_TYPE_F32,
+    "f16": llama_cpp.GGML_TYPE_F16,
+    "bf16": 30,  # ggml.h; the bindings have no name for it
+    "q8_0": llama_cpp.GGML_TYPE_Q8_0,
+    "q4_0": llama_cpp.GGML_TYPE_Q4_0,
+}
+#: By mmap and mlock. Where a device cannot map files, llama.cpp reads them instead unless locking is wanted too.
+_LOAD_MODES = {
+    (True, False): llama_cpp.LLAMA_LOAD_MODE_AUTO,
+    (True, True): llama_cpp.LLAMA_LOAD_MODE_MMAP_MLOCK,
+    (False, False): llama_cpp.LLAMA_LOAD_MODE_NONE,
+    (False, True): llama_cpp.LLAMA_LOAD_MODE_MLOCK,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +60,14 @@ class Model:
 
 
 def load(order: Load) -> Model:
-    """Raises ModelFileCorrupt for files that llama.cpp refuses, EngineUnavailable when there is no room for them."""
+    """Raises ModelFileCorrupt for files that llama.cpp refuses, TooLittleMemory for a machine they cannot fit on,
+    EngineUnavailable when there is no room for them now or the settings do not suit the model."""
     logs.forward_native_logs()
     llama_cpp.llama_backend_init()
+    memory.refuse_what_cannot_fit(order)
     model = _load_model(order)
+    cells = memory.kv_cache_bytes(model, order.context_tokens, order.kv_type_k, order.kv_type_v)
+    memory.refuse_what_cannot_fit(order, cells)
     context = _load_context(model, order)
     projector = _load_projector(model, order)
     vocab = llama_cpp.llama_model_get_vocab(model)
@@ -77,25 +96,13 @@ def describe(model: Any) -> str:
     return text.value.decode("utf-8", "replace")
 
 
-def model_bytes(model: Any) -> int:
-    return int(llama_cpp.llama_model_size(model))
-
-
-def resident_bytes() -> int:
-    """RAM that this process holds now (Linux; 0 elsewhere)."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
 def _load_model(order: Load) -> Any:
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = order.gpu_layers
     # With the CPU's extra buffer types (AMX, repacking) llama.cpp aborts on Youtu-VL when it makes the context:
     # "GGML_ASSERT(*cur_backend_id != -1) failed".
     params.use_extra_bufts = False
+    params.load_mode = _LOAD_MODES[order.mmap, order.mlock]
     model = llama_cpp.llama_model_load_from_file(order.model.encode(), params)
     if not model:
         raise ModelFileCorrupt(
@@ -107,8 +114,11 @@ def _load_model(order: Load) -> Any:
 def _load_context(model: Any, order: Load) -> Any:
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = order.context_tokens
-    params.n_batch = min(_BATCH_TOKENS, order.context_tokens)
-    params.n_ubatch = min(_UBATCH_TOKENS, order.context_tokens)
+    params.n_batch = order.batch_tokens
+    params.n_ubatch = order.ubatch_tokens
+    params.flash_attn_type = _FLASH_ATTENTION[order.flash_attention]
+    params.type_k = _KV_TYPES[order.kv_type_k]
+    params.type_v = _KV_TYPES[order.kv_type_v]
     # One for the opening, one for each picture and one for each question; unified cells let them share the picture.
     wanted = 1 + order.parallel_pictures + order.parallel_questions
     params.n_seq_max = min(wanted, int(llama_cpp.llama_max_parallel_sequences()))
@@ -119,7 +129,8 @@ def _load_context(model: Any, order: Load) -> Any:
     context = llama_cpp.llama_init_from_model(model, params)
     if not context:
         raise EngineUnavailable(
-            f"no room for a context of {order.context_tokens} tokens: {logs.last_error() or 'no reason given'}"
+            f"llama.cpp cannot make a context of {order.context_tokens} tokens with these settings: "
+            f"{logs.last_error() or 'no reason given'}"
         )
     return context
 

@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO, Literal, TypeVar
 from pydantic import Field, TypeAdapter
 
 from app.domain import QuestionKind, Status, Value
+from app.engine.runtime import FlashAttention, KvType
 
 _LENGTHS = struct.Struct(">II")
 #: Far above any job of ours; a length beyond is a broken pipe's garbage, not a message.
@@ -40,6 +41,13 @@ class Load(Value):
     gpu_layers: int
     threads: int
     context_tokens: int
+    batch_tokens: int
+    ubatch_tokens: int
+    flash_attention: FlashAttention
+    kv_type_k: KvType
+    kv_type_v: KvType
+    mmap: bool
+    mlock: bool
     parallel_questions: int
     parallel_pictures: int
     remembered_bytes: int
@@ -76,19 +84,45 @@ class Cancel(Value):
     numbers: tuple[int, ...] | None = None
 
 
+class Held(Value):
+    """What lies where: `device` and `use` are llama.cpp's words."""
+
+    device: str
+    use: str
+    bytes: int
+
+
 class Ready(Value):
-    """The model answers. Sizes in bytes; `resident_bytes` is what the process holds in RAM now."""
+    """The model answers, and this is what was chosen in the end. `resident_bytes` is what the process holds in RAM now;
+    `longest_call_s` about the longest that one call of llama.cpp can take, by what a small one took."""
 
     kind: Literal["ready"] = "ready"
     description: str
     gpu_layers: int
+    threads: int
     context_tokens: int
+    batch_tokens: int
+    ubatch_tokens: int
+    flash_attention: FlashAttention
+    kv_type_k: KvType
+    kv_type_v: KvType
+    mmap: bool
+    mlock: bool
     parallel_questions: int
     parallel_pictures: int
-    threads: int
-    model_bytes: int
+    memory: tuple[Held, ...]
     resident_bytes: int
     load_s: float
+    warm_up_s: float
+    longest_call_s: float
+
+    def chosen(self) -> dict[str, object]:
+        """For the log: memory in MiB, summed by device and use, seconds to the hundredth."""
+        said: dict[str, object] = self.model_dump(exclude={"kind", "memory", "resident_bytes"})
+        said |= {name: round(getattr(self, name), 2) for name in ("load_s", "warm_up_s", "longest_call_s")}
+        said["memory_mib"] = {f"{held.device} {held.use}": round(held.bytes / 2**20, 1) for held in self.memory}
+        said["resident_mib"] = round(self.resident_bytes / 2**20)
+        return said
 
 
 class Refused(Value):
@@ -122,12 +156,14 @@ class Started(Value):
 
 
 class Done(Value):
-    """The job's end: nothing more will be said of it. Times are milliseconds in the engine process."""
+    """The job's end: nothing more will be said of it. Times are milliseconds in the engine process; the turn is the
+    longest of all since it started."""
 
     kind: Literal["done"] = "done"
     job: int
     picture_tokens: int = 0
     total_ms: float = 0.0
+    longest_turn_ms: float = 0.0
 
 
 ToEngine = Load | Ask | Cancel

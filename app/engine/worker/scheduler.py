@@ -48,6 +48,7 @@ class Scheduler:
         self._opening: tuple[int, ...] | None = None
         self._opening_is_in = False
         self._ledger = Ledger(0, 0)
+        self._longest_turn_s = 0.0
         self._free: list[int] = []
 
     @property
@@ -80,6 +81,7 @@ class Scheduler:
 
     def turn(self) -> None:
         """One step. Raises nothing for a job's fault: that ends as `failed`."""
+        began = self._clock()
         self._end_late()
         try:
             self._bring_in()
@@ -93,6 +95,7 @@ class Scheduler:
         except Exception as error:  # one job's mistake must not end the process that others wait for
             logs.log("E", f"a step failed: {type(error).__name__}")
             self._ask_again_alone(Reason.ENGINE_FAULT)
+        self._longest_turn_s = max(self._longest_turn_s, self._clock() - began)
         for job in [job for job in self._active if not job.open]:
             self._end(job)
 
@@ -290,7 +293,7 @@ class Scheduler:
             self._leave(job)
         if job.prefix is not None:
             job.prefix.close()
-        job.done(self._clock())
+        job.done(self._clock(), longest_turn_s=self._longest_turn_s)
 
     def _leave(self, job: Job) -> None:
         if self._arrival is not None and self._arrival[0] is job:

@@ -14,6 +14,7 @@ from app.domain import Answer, EngineJob, Picture, Question, QuestionKind, Statu
 from app.engine.base import EngineConfig, ModelFiles
 from app.engine.catalogue import load_catalogue, resolve
 from app.engine.local import LocalEngine
+from app.engine.runtime import Runtime
 
 _MODELS = Path(__file__).resolve().parents[2]
 _START_S = 120.0
@@ -54,7 +55,9 @@ class Service:
 
     def __init__(self, files: ModelFiles, *, threads: int = 1) -> None:
         self._runner = asyncio.Runner()
-        self._engine = LocalEngine(EngineConfig(files=files, gpu_layers=0, threads=threads, parallel_questions=48))
+        self._engine = LocalEngine(
+            EngineConfig(files=files, runtime=Runtime(gpu_layers=0, threads=threads), parallel_questions=48)
+        )
 
     def __enter__(self) -> Self:
         self._runner.run(self._start())
