@@ -17,6 +17,9 @@ from app.audit.ports import AuditLog
 from app.engine.base import EngineConfig
 from app.engine.catalogue import load_catalogue, resolve
 from app.engine.local import LocalEngine
+from app.engine.remote.config import RemoteConfig
+from app.engine.remote.engine import RemoteEngine
+from app.engine.remote.setup import remote_config
 from app.engine.runtime import Runtime
 from app.errors import ConfigurationError, PolicyInvalid, PolicyProblem, QueueFull
 from app.http.app import HttpLimits
@@ -78,7 +81,7 @@ def build(settings: Settings) -> Portcullis:
     configure_logs(level=settings.log_level, as_json=settings.log_json)
     _open_data_dir(settings.data_dir)
     key = admin_key(admin_key_path(settings))
-    engine = LocalEngine(_engine_config(settings))
+    engine = _engine(settings)
     pool = MediaPool(settings.media_workers, memory_mb=settings.media_worker_memory_mb, warm_up=[load_ocr])
     database = Database(database_url(settings))
     evidence = LocalEvidenceStore(settings.data_dir / "evidence")
@@ -186,6 +189,29 @@ def _open_data_dir(path: Path) -> None:
         raise ConfigurationError(f"the data directory {path} cannot be made: {error.strerror}") from error
 
 
+def _engine(settings: Settings) -> LocalEngine | RemoteEngine:
+    if settings.engine_url is None:
+        return LocalEngine(_engine_config(settings))
+    return RemoteEngine(_remote_config(settings, settings.engine_url))
+
+
+def _remote_config(settings: Settings, url: str) -> RemoteConfig:
+    config = remote_config(
+        load_catalogue(settings.catalogue),
+        url,
+        key=settings.engine_key,
+        model=settings.engine_model,
+        model_digest=settings.engine_model_digest,
+        chat_form=settings.chat_form,
+        ca_file=settings.engine_ca_file,
+        concurrency=settings.engine_concurrency,
+        timeout_s=settings.engine_timeout_s,
+        top_logprobs=settings.engine_top_logprobs,
+    )
+    _refuse_demonstration(settings, "of PORTCULLIS_ENGINE_URL", demonstration=config.demonstration)
+    return config
+
+
 def _engine_config(settings: Settings) -> EngineConfig:
     files = resolve(
         load_catalogue(settings.catalogue),
@@ -194,11 +220,7 @@ def _engine_config(settings: Settings) -> EngineConfig:
         projector=settings.projector,
         chat_form=settings.chat_form,
     )
-    if files.demonstration and not settings.loopback and not settings.allow_demo_model:
-        raise ConfigurationError(
-            f"the model '{files.name}' is a demonstration and not a moderator, and {settings.host} can be reached from "
-            "outside: set PORTCULLIS_MODEL to a real model, or PORTCULLIS_ALLOW_DEMO_MODEL=1 to serve with it anyway"
-        )
+    _refuse_demonstration(settings, f"'{files.name}'", demonstration=files.demonstration)
     return EngineConfig(
         files=files,
         runtime=Runtime(
@@ -215,6 +237,14 @@ def _engine_config(settings: Settings) -> EngineConfig:
         ),
         hang_grace_s=settings.engine_hang_grace_s,
     )
+
+
+def _refuse_demonstration(settings: Settings, model: str, *, demonstration: bool) -> None:
+    if demonstration and not settings.loopback and not settings.allow_demo_model:
+        raise ConfigurationError(
+            f"the model {model} is a demonstration and not a moderator, and {settings.host} can be reached from "
+            "outside: set PORTCULLIS_MODEL to a real model, or PORTCULLIS_ALLOW_DEMO_MODEL=1 to serve with it anyway"
+        )
 
 
 def _sampling_secret(key: str) -> bytes:
