@@ -25,6 +25,8 @@ _LOCKS = {
     "build": ("--group", "../pyproject.toml:build", "--constraint", "runtime.lock"),
     "dev": ("../pyproject.toml", "--group", "../pyproject.toml:dev", "--constraint", "runtime.lock"),
     "tools": ("--group", "../pyproject.toml:tools"),
+    "benchmarks": ("benchmarks.in", "--constraint", "dev.lock"),
+    "training": ("training.in", "--constraint", "runtime.lock"),
 }
 
 

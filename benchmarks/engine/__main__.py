@@ -1,6 +1,6 @@
 """The engine against other ways to ask the same files the same questions: `portcullis bench engine`.
 
-Needs what `requirements/benchmarks.in` lists. Without `--model` a random-weight pair of `--shape` is written and used.
+Needs what `requirements/benchmarks.lock` lists. Without `--model` a random-weight pair of `--shape` is written and used.
 """
 
 import argparse

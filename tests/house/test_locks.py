@@ -39,7 +39,7 @@ def asked(*groups: str) -> list[Requirement]:
 
 def test_every_lock_is_there() -> None:
     names = [path.name for path in LOCKS]
-    assert names == ["build.lock", "dev.lock", "runtime.lock", "tools.lock", "training.lock"]
+    assert names == ["benchmarks.lock", "build.lock", "dev.lock", "runtime.lock", "tools.lock", "training.lock"]
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
