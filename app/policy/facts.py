@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from app.domain import (
     Findings,
     KeywordList,
+    KeywordMatch,
     Needs,
     ProbeScore,
     Status,
@@ -113,6 +114,10 @@ def _add(facts: Facts, name: str, value: Number | None, *, lower_bound: bool, bl
 
 
 def _add_probe(facts: Facts, name: str, probe: ProbeScore) -> None:
+    if probe.p is not None and probe.mass is not None and not probe.lower_bound:
+        facts.known[f"probes.{name}.p"] = probe.p
+        facts.known[f"probes.{name}.mass"] = probe.mass
+        return
     blame = _probe_blame(name, {name: probe})
     _add(facts, f"probes.{name}.p", probe.p, lower_bound=probe.lower_bound, blame=blame)
     # The smallest mass over all readings: with one missing it is bounded on neither side that a policy asks about.
@@ -127,15 +132,21 @@ def _probe_blame(name: str, probes: Mapping[str, ProbeScore]) -> list[str]:
     return [f"probes.{name}: {status}" + (f" ({probe.reason})" if probe.reason else "")]
 
 
+#: What is said of a list without a match.
+_NOTHING: dict[str, Number] = {"count": 0, "terms": 0, "score": 0.0, "severity": 0}
+
+
 def _add_keywords(facts: Facts, keywords: KeywordList, findings: Findings, broken: Mapping[TextSource, str]) -> None:
-    matches = of_list(keywords, findings.keywords.matches)
+    matches = of_list(keywords, findings.keywords.matches) if findings.keywords.matches else []
     blame = {said for source, said in broken.items() if source in keywords.sources} | _cut((keywords,), findings)
-    seen: dict[str, Number] = {
-        "count": _found(keywords, findings),
-        "terms": len({match.term for match in matches if counts(match)}),
-        "score": best_score(matches),
-        "severity": highest_severity(keywords, matches),
-    }
+    seen: dict[str, Number] = _NOTHING
+    if matches:
+        seen = {
+            "count": _found(matches),
+            "terms": len({match.term for match in matches if counts(match)}),
+            "score": best_score(matches),
+            "severity": highest_severity(keywords, matches),
+        }
     for name, value in seen.items():
         _add(facts, f"keywords.{keywords.name}.{name}", value, lower_bound=bool(blame), blame=blame)
 
@@ -152,16 +163,13 @@ def _add_text_scores(
 
 
 def _cut(lists: Sequence[KeywordList], findings: Findings) -> set[str]:
-    return {f"keywords.{one.name}: more matches than are counted" for one in lists if one.name in findings.keywords.cut}
+    cut = findings.keywords.cut
+    return {f"keywords.{one.name}: more matches than are counted" for one in lists if one.name in cut} if cut else set()
 
 
-def _found(keywords: KeywordList, findings: Findings) -> int:
-    """How many matches a list has. A term that both readers of the picture saw stands there once."""
-    found = Counter(
-        (match.term, match.source)
-        for match in findings.keywords.matches
-        if match.list == keywords.name and match.source in keywords.sources and counts(match)
-    )
+def _found(matches: Iterable[KeywordMatch]) -> int:
+    """How many matches of a list count. A term that both readers of the picture saw stands there once."""
+    found = Counter((match.term, match.source) for match in matches if counts(match))
     twice = sum(
         min(found[term, TextSource.OCR], found[term, TextSource.MODEL_TEXT]) for term in {one for one, _ in found}
     )

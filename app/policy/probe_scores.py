@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.domain import Findings, ProbeFinding, ProbeReading, ProbeScore, Status
 from app.policy.schema import Calibration, Probe
@@ -20,8 +21,7 @@ _MASS_SLACK = 1e-3
 _GRAVEST = (Status.FAILED, Status.TIMEOUT, Status.SKIPPED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """One reading, judged: `p` and `mass` are there exactly when it is ok."""
 
     status: Status
@@ -40,7 +40,9 @@ def score_probes(
 ) -> dict[str, ProbeScore]:
     """The score of each probe. Each is expected to have a reading for every looked-at frame in every language: one
     that is not there counts as missing."""
-    scorer = _Scorer(_frames(findings), languages, min_mass, model_digest)
+    frames = _frames(findings)
+    only = (*frames, *languages) if len(frames) == len(languages) == 1 else None
+    scorer = _Scorer(frames, languages, only, min_mass, model_digest)
     return {name: scorer.score(probe, findings.probes.get(name)) for name, probe in probes.items()}
 
 
@@ -51,8 +53,11 @@ def _frames(findings: Findings) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Scorer:
+    """`only` is the frame and the language, where there is one of each."""
+
     frames: set[int]
     languages: Collection[str]
+    only: tuple[object, ...] | None
     min_mass: float
     model_digest: str | None
 
@@ -61,14 +66,22 @@ class _Scorer:
             return ProbeScore(status=Status.SKIPPED, reason=NOT_ASKED)
         fitted = probe.calibration
         calibration = fitted if fitted and fitted.model == self.model_digest else None
-        if len(finding.readings) == 1 and self.frames == {finding.readings[0].frame} and len(self.languages) == 1:
-            only = _judge(finding.readings[0], calibration, self.min_mass)  # by far the most common
-            if only.p is not None and finding.readings[0].language in self.languages:
-                return ProbeScore(status=Status.OK, p=only.p, mass=only.mass, calibrated=calibration is not None)
+        first = finding.readings[0]
+        if len(finding.readings) == 1 and self.only == (first.frame, first.language):  # by far the most common
+            only = _judge(first, calibration, self.min_mass)
+            if only.p is not None:
+                return _score(only.p, only.mass, calibrated=calibration is not None)
         reads = [_judge(reading, calibration, self.min_mass) for reading in finding.readings]
         asked = {(reading.frame, reading.language) for reading in finding.readings}
         absent = sum((frame, language) not in asked for frame in self.frames for language in self.languages)
         return _best(reads + [_Read(Status.SKIPPED, NOT_ASKED)] * absent, calibrated=calibration is not None)
+
+
+def _score(p: float, mass: float | None, *, calibrated: bool) -> ProbeScore:
+    """Of a probe that was answered in full; `_judge` let only probabilities through."""
+    return ProbeScore.unchecked(
+        {"status": Status.OK, "reason": None, "p": p, "mass": mass, "lower_bound": False, "calibrated": calibrated}
+    )
 
 
 def _best(reads: list[_Read], *, calibrated: bool) -> ProbeScore:
@@ -98,7 +111,9 @@ def _judge(reading: ProbeReading, calibration: Calibration | None, min_mass: flo
         return _Read(Status.FAILED, UNCLEAR)
     slope, intercept = (calibration.slope, calibration.intercept) if calibration else (1.0, 0.0)
     p = _sigmoid(slope * (reading.log_yes - reading.log_no) + intercept)
-    return _Read(Status.OK, p=p, mass=min(mass, 1.0))
+    if not 0 <= p <= 1:
+        return _Read(Status.FAILED, "not a probability")
+    return _Read(Status.OK, None, p, mass if mass < 1 else 1.0)
 
 
 def _gravest(reads: Iterable[_Read]) -> _Read:
