@@ -44,6 +44,10 @@ docs: setup ## Write docs/settings.md anew from app/settings.py
 lock: ## Write requirements/*.lock anew from pyproject.toml (needs the network)
 	@python=$$(sh scripts/check_machine.sh) && "$$python" -m scripts.lock $(LOCK_ARGS)
 
+.PHONY: demo-model
+demo-model: setup-dev ## Train the demonstration model anew (PyTorch; an hour on two cores; ARGS=--help tells more)
+	@$(BIN)/python -m scripts.demo_model $(ARGS)
+
 .PHONY: wheelhouse
 wheelhouse: setup ## Collect every locked package in wheelhouse/, for machines without a network
 	@$(BIN)/python -m scripts.wheelhouse

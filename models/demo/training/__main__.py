@@ -14,8 +14,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("fetch", help="download the photo packages with apt")
     train = commands.add_parser("train", help="train both towers")
     train.add_argument("--out", type=Path, default=_HERE / "build/run")
-    train.add_argument("--minutes", type=float, default=45.0, help="CPU time of a process, or clock on a GPU")
-    train.add_argument("--see-share", type=float, default=0.36, help="of the minutes, before answers are trained too")
+    train.add_argument("--see-steps", type=int, default=2200, help="steps of learning to see (default %(default)s)")
+    train.add_argument(
+        "--answer-steps", type=int, default=3000, help="steps of learning to answer (default %(default)s)"
+    )
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="cpu")
     train.add_argument("--processes", type=int, default=2, help="of one thread each; 1 on a GPU")
@@ -24,6 +26,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true")
     export = commands.add_parser("export", help="write the GGUF pair, reference logits and curve of a training run")
     export.add_argument("--out", type=Path, default=_HERE / "build/run")
+    install = commands.add_parser("install", help="put an exported pair, its digests and its reference where they ship")
+    install.add_argument("--out", type=Path, default=_HERE / "build/run")
     for name, text in (("evaluate", "the table of figures"), ("sheet", "a sheet of pictures with answers")):
         command = commands.add_parser(name, help=text)
         command.add_argument(
@@ -37,7 +41,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     arguments = _parser().parse_args()
-    commands = {"fetch": _fetch, "train": _train, "export": _export, "evaluate": _evaluate, "sheet": _sheet}
+    commands = {
+        "fetch": _fetch,
+        "train": _train,
+        "export": _export,
+        "install": _install,
+        "evaluate": _evaluate,
+        "sheet": _sheet,
+    }
     commands[arguments.command](arguments)
 
 
@@ -68,8 +79,8 @@ def _train(arguments: argparse.Namespace) -> None:
     renderers = tuple(Renderer(sprites, photos, cutouts, held_out=held_out) for held_out in (False, True))
     plan = Plan(
         out=arguments.out,
-        minutes=arguments.minutes,
-        see_share=arguments.see_share,
+        see_steps=arguments.see_steps,
+        answer_steps=arguments.answer_steps,
         seed=arguments.seed,
         device=arguments.device,
         processes=arguments.processes,
@@ -89,6 +100,12 @@ def _export(arguments: argparse.Namespace) -> None:
     write_reference(model, Renderer(load_sprites(), [], [], held_out=True), arguments.out / "reference.npz")
     plot(arguments.out / "curve.csv", arguments.out / "curve.png")
     print(describe(model))  # noqa: T201
+
+
+def _install(arguments: argparse.Namespace) -> None:
+    from .install import install  # noqa: PLC0415
+
+    install(arguments.out)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -1,6 +1,10 @@
-"""Photographs: where they come from, and how they are split between training and evaluation.
+"""Photographs and clip art: where they come from, and how they are split between training and evaluation.
 
-The split is by photograph (all crops and renditions of one lie on one side), by a hash of its name.
+Trained on is only what may be used without conditions on what is made of it: public domain, CC0, CC-BY, Apache, BSD,
+Expat. Pictures under the GPL or CC-BY-SA serve evaluation alone: whether weights that saw them would have to carry
+their licence is a question the weights here need not answer.
+
+What is left is split by photograph (all crops and renditions of one lie on one side), by a hash of its name.
 """
 
 import dataclasses
@@ -12,20 +16,94 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-#: Debian packages, the folder of their pictures, and the licence their copyright file states.
-PACKAGES = {
-    "gnome-backgrounds": ("usr/share/backgrounds", "CC-BY-SA-3.0"),
-    "lomiri-wallpapers-16.04": ("usr/share/backgrounds", "CC-BY-4.0, CC-BY-SA-3.0, CC-BY-SA-4.0"),
-    "lomiri-wallpapers-20.04": ("usr/share/backgrounds", "CC-BY-4.0, CC-BY-SA-4.0"),
-    "mate-backgrounds": ("usr/share/backgrounds", "GPL-2+, CC-BY-SA-4.0"),
-    "mypaint-data-extras": ("usr/share/mypaint/backgrounds", "CC0-1.0, CC-BY-3.0"),
-    "opencv-doc": ("usr/share/doc/opencv-doc/examples", "Apache-2.0, BSD-3-Clause"),
-    "plasma-workspace-wallpapers": ("usr/share/wallpapers", "GPL-2+"),
-    "stellarium-data": ("usr/share/stellarium/landscapes", "GPL-2+"),
-    "sway-backgrounds": ("usr/share/backgrounds", "Expat"),
-    "tuxpaint-stamps-default": ("usr/share/tuxpaint/stamps", "GPL-2"),
-    "ukui-wallpapers": ("usr/share/backgrounds", "CC-BY-SA-3.0"),
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """A Debian package: the folder of its pictures, the licence its copyright file states, and what the paths below
+    that folder begin with that may be trained on."""
+
+    folder: str
+    licence: str
+    trained: tuple[str, ...] = ()
+
+
+_EVERYTHING = ("",)
+
+PHOTOGRAPHS = {
+    "gnome-backgrounds": Source("usr/share/backgrounds", "CC-BY-SA-3.0"),
+    "lomiri-wallpapers-16.04": Source(
+        "usr/share/backgrounds",
+        "CC-BY-SA-4.0; trained on: CC-BY-4.0, CC0-1.0",
+        ("aitzgorri", "friends", "life", "picosdeeuropa", "Picture_0B", "Picture_1A", "seeding", "sunset", "umang"),
+    ),
+    "lomiri-wallpapers-20.04": Source("usr/share/backgrounds", "CC-BY-SA-3.0"),
+    "mate-backgrounds": Source("usr/share/backgrounds", "GPL-2+, CC-BY-SA-4.0"),
+    "mypaint-data-extras": Source("usr/share/mypaint/backgrounds", "CC0-1.0", _EVERYTHING),
+    "opencv-doc": Source("usr/share/doc/opencv-doc/examples", "Apache-2.0, BSD-3-Clause", _EVERYTHING),
+    "plasma-workspace-wallpapers": Source("usr/share/wallpapers", "GPL-2+, CC-BY-SA-4.0, LGPL-3"),
+    "stellarium-data": Source("usr/share/stellarium/landscapes", "GPL-2+"),
+    "sway-backgrounds": Source("usr/share/backgrounds", "Expat", _EVERYTHING),
+    "ukui-wallpapers": Source("usr/share/backgrounds", "CC-BY-SA-3.0"),
 }
+
+#: Things without a ground.
+CUTOUTS = {
+    "openclipart-png": Source("usr/share/openclipart/png", "public domain", _EVERYTHING),
+    "tuxpaint-stamps-default": Source("usr/share/tuxpaint/stamps", "GPL-2"),
+}
+PACKAGES = PHOTOGRAPHS | CUTOUTS
+
+#: Of the clip art: folders of things that the model has no name for.
+_CLIP_ART = (
+    *("containers", "electronics", "recreation/music", "recreation/sports", "recreation/toys", "education", "office"),
+    *("buildings/furniture", "food/fruit", "food/dairy", "food/vegetables", "food/breads_and_carbs", "food/desserts"),
+    *("food/meats_and_eggs", "plants", "computer/hardware", "transportation/vehicles", "tools", "animals"),
+    *("signs_and_symbols/weather", "geography"),
+)
+
+#: ... without what looks like something that it has a name for; authors wrote English, Italian and French.
+_CLIP_ART_LEFT_OUT = (
+    *("weapon", "bullet", "knife", "coltell", "dagger", "sword", "spad", "gun", "pistol", "rifle", "bomb", "grenade"),
+    *(
+        "bow",
+        "arrow",
+        "arco",
+        "axe",
+        "ascia",
+        "hatchet",
+        "scalpel",
+        "scissor",
+        "forbic",
+        "razor",
+        "blade",
+        "saw",
+        "ammo",
+    ),
+    *("nunchaku", "boomerang", "ninja", "blood", "sangue", "skull", "teschio", "bone", "zombie", "coffin", "bandag"),
+    *("smok", "cigar", "sigar", "pipe", "pill", "syringe", "siring", "needle", "drug", "thermomet", "beer", "birra"),
+    *(
+        "wine",
+        "vino",
+        "vin_",
+        "whisk",
+        "bottle",
+        "bottigl",
+        "bottl",
+        "glass",
+        "bicchier",
+        "cocktail",
+        "champ",
+        "martini",
+    ),
+    *("drink", "mug", "barrel", "tankard", "dice", "dadi", "card", "carte", "casino", "slot", "domino", "mahjong"),
+    *("bikini", "kiss", "lips", "mouth", "underwear", "swim", "brief", "beach", "pencil", "pen_", "crayon", "brush"),
+    *("cat_", "gatto", "dog", "cane_", "rabbit", "conigl", "panda", "frog", "rana", "fish", "pesce", "bird", "uccell"),
+    *("elephant", "elefant", "butterfly", "farfall", "apple", "banana", "pizza", "burger", "cake", "torta", "gateau"),
+    *("strawberr", "fragol", "carrot", "carot", "coffee", "caff", "car_", "auto", "bus", "bicycl", "bici", "plane"),
+    *("aereo", "train", "treno", "boat", "ship", "barca", "tree", "albero", "sapin", "flower", "fiore", "rose", "sun"),
+    *("sole_", "moon", "luna", "star", "house", "casa", "home", "ball", "guitar", "chitarra", "book", "libro", "bible"),
+    *("umbrell", "ombrell", "gift", "regalo", "clock", "orolog", "watch", "dinosaur", "map", "flag", "text", "bw"),
+)
 
 #: Not ordinary pictures, or pictures of what the model calls an alarm.
 _LEFT_OUT = (
@@ -35,8 +113,10 @@ _LEFT_OUT = (
 )
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 _SHORT_SIDE_PX = 320
+_CUTOUT_SIDE_PX = 176
 _MIN_BYTES = 12_000
 _MIN_OPAQUE = 0.97
+_MIN_SIDE_PX = 64
 _TEST_SHARE = 0.3
 
 
@@ -69,7 +149,10 @@ def fetch(folder: Path) -> None:
             subprocess.run(["dpkg-deb", "-x", str(archive), str(folder / package)], check=True)  # noqa: S603, S607
 
 
-def is_held_out(name: str) -> bool:
+def is_held_out(name: str, source: Source | None = None, path: str = "") -> bool:
+    """Whether a picture is for evaluation; `path` is the one below the source's folder."""
+    if source is not None and not path.startswith(source.trained or ("\0",)):
+        return True
     return hashlib.sha256(name.encode()).digest()[0] < 256 * _TEST_SHARE
 
 
@@ -93,19 +176,31 @@ def _common_name(package: str, path: Path, base: Path) -> str:
     return f"{package}/{stem}"
 
 
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for package, (inside, _) in PACKAGES.items():
-        base = folder / package / inside
+@dataclasses.dataclass(frozen=True, slots=True)
+class _File:
+    name: str
+    path: Path
+    held_out: bool
+
+
+def _files(folder: Path, sources: dict[str, Source]) -> Iterator[_File]:
+    for package, source in sources.items():
+        base = folder / package / source.folder
         for path in sorted(base.rglob("*")):
-            if path.suffix.lower() not in _SUFFIXES or path.is_symlink() or path.stat().st_size < _MIN_BYTES:
+            if path.suffix.lower() not in _SUFFIXES or path.is_symlink():
                 continue
-            if any(part in path.as_posix() for part in _LEFT_OUT):
-                continue
-            yield _common_name(package, path, base), path
+            below = path.relative_to(base).as_posix()
+            if package == "openclipart-png":
+                wanted = below.startswith(_CLIP_ART) and not any(word in below.lower() for word in _CLIP_ART_LEFT_OUT)
+            else:
+                wanted = path.stat().st_size >= _MIN_BYTES and not any(word in path.as_posix() for word in _LEFT_OUT)
+            if wanted:
+                name = _common_name(package, path, base)
+                yield _File(name, path, is_held_out(name, source, below))
 
 
-def _shrunk(picture: Image.Image) -> Image.Image:
-    scale = _SHORT_SIDE_PX / min(picture.size)
+def _shrunk(picture: Image.Image, side_px: int = _SHORT_SIDE_PX) -> Image.Image:
+    scale = side_px / min(picture.size)
     if scale >= 1:
         return picture
     return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BOX)
@@ -115,20 +210,25 @@ def load(folder: Path) -> tuple[list[Photo], list[Cutout]]:
     """Everything under `folder` (see `fetch`), scikit-image's and scikit-learn's samples included where installed."""
     photos: list[Photo] = []
     cutouts: list[Cutout] = []
-    for name, path in _files(folder):
-        with Image.open(path) as opened:
-            opened.draft("RGB", (2 * _SHORT_SIDE_PX, 2 * _SHORT_SIDE_PX))
-            picture = _shrunk(opened.convert("RGBA"))
-        pixels = np.asarray(picture)
-        if min(pixels.shape[:2]) < 2 * 32:
+    for file in _files(folder, PHOTOGRAPHS):
+        pixels = _pixels(file.path)
+        if min(pixels.shape[:2]) >= _MIN_SIDE_PX and (pixels[..., 3] > 0).mean() > _MIN_OPAQUE:
+            photos.append(Photo(file.name, pixels[..., :3].copy(), file.held_out))
+    for file in _files(folder, CUTOUTS):
+        pixels = _pixels(file.path)
+        box = Image.fromarray(pixels).getchannel("A").getbbox()
+        if min(pixels.shape[:2]) < _MIN_SIDE_PX or box is None or (pixels[..., 3] > 0).mean() > _MIN_OPAQUE:
             continue
-        if (pixels[..., 3] > 0).mean() > _MIN_OPAQUE:
-            photos.append(Photo(name, pixels[..., :3].copy(), is_held_out(name)))
-        elif "tuxpaint" in name:
-            box = picture.getchannel("A").getbbox()
-            cutouts.append(Cutout(name, np.asarray(picture.crop(box)), is_held_out(name)))
+        thing = _shrunk(Image.fromarray(pixels).crop(box), _CUTOUT_SIDE_PX)
+        cutouts.append(Cutout(file.name, np.asarray(thing), file.held_out))
     photos += [Photo(name, pixels, is_held_out(name)) for name, pixels in _wheel_samples()]
     return photos, cutouts
+
+
+def _pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as opened:
+        opened.draft("RGB", (2 * _SHORT_SIDE_PX, 2 * _SHORT_SIDE_PX))
+        return np.asarray(_shrunk(opened.convert("RGBA")))
 
 
 def _wheel_samples() -> Iterator[tuple[str, np.ndarray]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from .glyphs import CATEGORIES, CATEGORY_IDS, GLYPHS, HARMLESS_IDS, LETTERED, THIN, decoy_codepoints
+from .glyphs import CATEGORIES, CATEGORY_IDS, DRAWN_OFTEN, GLYPHS, HARMLESS_IDS, LETTERED, decoy_codepoints
 from .photos import Cutout, Photo
 from .questions import Truth
 from .shape import CELL_PX, PATCH_PX, PICTURE_TOKENS
@@ -147,10 +147,34 @@ class Renderer:
             crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return crop.resize(size, Image.Resampling.BILINEAR)
 
+    def _scene(self, rng: np.random.Generator, width: int, height: int) -> Image.Image:
+        """A photograph, or one time in five two, one through or beside the other: there are few."""
+        picture = self.photograph(rng, (width, height))
+        kind = rng.random()
+        if kind < 0.1:  # noqa: PLR2004
+            return Image.blend(picture, self.photograph(rng, (width, height)), float(rng.uniform(0.25, 0.75)))
+        if kind < 0.2:  # noqa: PLR2004
+            share = float(rng.uniform(0.3, 0.7))
+            part = (width, round(height * share)) if rng.random() < 0.5 else (round(width * share), height)  # noqa: PLR2004
+            picture.paste(self.photograph(rng, part))
+        return picture
+
+    def _piece(self, rng: np.random.Generator) -> Image.Image:
+        """Part of a photograph in the outline of nothing in particular: what is no pictogram may have edges too."""
+        side = int(rng.integers(64, 128))
+        piece = self.photograph(rng, (side, side))
+        outline = Image.new("L", (side, side))
+        angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(5, 12))))
+        radii = side / 2 * rng.uniform(0.45, 1.0, angles.size)
+        corners = [(side / 2 + r * math.cos(a), side / 2 + r * math.sin(a)) for r, a in zip(radii, angles, strict=True)]
+        ImageDraw.Draw(outline).polygon(corners, fill=255)
+        piece.putalpha(outline.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.3, 2.0)))))
+        return piece
+
     def _ground(self, rng: np.random.Generator, width: int, height: int, mix: Mix) -> tuple[Image.Image, bool, bool]:
         kind = rng.random()
         if kind < mix.photo and self._photos:
-            return _tinted(rng, self.photograph(rng, (width, height))), True, False
+            return _tinted(rng, self._scene(rng, width, height)), True, False
         if kind < mix.photo + mix.writing:
             return page(rng, width, height, lambda: _colour(rng)), False, True
         return _plain_ground(rng, width, height), False, False
@@ -167,7 +191,7 @@ class Renderer:
             pool = HARMLESS_IDS
             if rng.random() < 0.55:  # noqa: PLR2004
                 pool = CATEGORY_IDS[CATEGORIES[int(rng.integers(len(CATEGORIES)))]]
-            weights = np.array([2.0 if GLYPHS[i].name in THIN else 1.0 for i in pool])
+            weights = np.array([DRAWN_OFTEN.get(GLYPHS[i].name, 1.0) for i in pool])
             candidate = int(rng.choice(pool, p=weights / weights.sum()))
             if candidate not in chosen:
                 chosen.append(candidate)
@@ -180,8 +204,11 @@ class Renderer:
         return sprite
 
     def _decoy(self, rng: np.random.Generator) -> Image.Image:
-        if self._cutouts and rng.random() < 0.35:  # noqa: PLR2004
+        kind = rng.random()
+        if self._cutouts and kind < 0.4:  # noqa: PLR2004
             return self._cutouts[int(rng.integers(len(self._cutouts)))]
+        if self._photos and kind < 0.5:  # noqa: PLR2004
+            return self._piece(rng)
         return self._decoys[int(rng.integers(len(self._decoys)))]
 
     def _paste(

@@ -1,6 +1,6 @@
 """The trainer: first to see (every patch says which pictogram it belongs to), then to answer as well.
 
-Several processes of one thread each, which train by themselves and average their weights every few seconds (local
+Several processes of one thread each, which train by themselves and average their weights every few steps (local
 SGD): on a machine that others use too, threads or processes that meet at every step wait for whichever was pushed
 aside, and were four times slower (threads) and half again as slow (processes).
 """
@@ -35,21 +35,30 @@ _CURVE_FIELDS = ("minutes", "step", "pictures", "patch_accuracy", "yes_no_loss",
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """`minutes` are of a process's CPU time on a CPU, so that a busy machine changes when training ends and not how
-    much is learned, and of the clock elsewhere. `see_share` of them goes to seeing alone. `batch` is per process, in
-    pictures of 160×160."""
+    """Steps are of each process, `batch` too, in pictures of 160×160. The processes average their weights every
+    `meet_every` steps: counted in steps, not by the clock, so that the same seed makes the same model."""
 
     out: Path
-    minutes: float = 60.0
-    see_share: float = 0.36
+    see_steps: int = 2200
+    answer_steps: int = 3000
     batch: int = 24
     probes: int = 4
     seed: int = 0
     device: str = "cpu"
     processes: int = 2
-    meet_every_s: float = 15.0
-    save_every_s: float = 120.0
-    check_every_s: float = 300.0
+    meet_every: int = 25
+    save_every: int = 250
+    check_every: int = 250
+
+    @property
+    def steps(self) -> int:
+        return self.see_steps + self.answer_steps
+
+
+#: While learning to see: mostly crowds, and a third of the pictures that come later, for large pictograms.
+_SEEING = Mix(crowd=True, empty=0.1)
+_ANSWERING = Mix(photo=0.45, empty=0.26, decoys=0.4)
+_CROWDS_SEEING, _CROWDS_ANSWERING = 0.67, 0.12
 
 
 class Auxiliary(nn.Module):
@@ -128,10 +137,9 @@ class Trainer:
         self.optimizers = _optimizers(self.model, self.auxiliary)
         self.train_pictures, self.check_pictures = renderers
         self.step, self.pictures, self.spent_s = 0, 0, 0.0
-        self._met_step, self._met_pictures, self._met = 0, 0, 0.0
 
     def resume(self) -> bool:
-        path = self.plan.out / "checkpoint.pt"
+        path = self._checkpoint()
         if not path.exists():
             return False
         state = torch.load(path, map_location=self.plan.device, weights_only=True)
@@ -140,8 +148,11 @@ class Trainer:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.step, self.pictures, self.spent_s = state["step"], state["pictures"], state["spent_s"]
-        self._met_step, self._met_pictures = self.step, self.pictures
         return True
+
+    def _checkpoint(self) -> Path:
+        """Every process has one: they share weights, but not the memory of their optimizers."""
+        return self.plan.out / ("checkpoint.pt" if self.rank == 0 else f"checkpoint-{self.rank}.pt")
 
     def save(self) -> None:
         state = {
@@ -153,69 +164,56 @@ class Trainer:
             "pictures": self.pictures,
             "spent_s": self.spent_s,
         }
-        partial = self.plan.out / "checkpoint.part"
+        partial = self._checkpoint().with_suffix(".part")
         torch.save(state, partial)
-        partial.replace(self.plan.out / "checkpoint.pt")
+        partial.replace(self._checkpoint())
 
     def run(self) -> None:
-        budget_s = self.plan.minutes * 60
-        rng = np.random.default_rng([self.plan.seed, self.rank, self.step])
-        words = random.Random(f"{self.plan.seed}-{self.rank}-{self.step}")  # noqa: S311 - not a secret
-        bar = tqdm(total=round(budget_s), initial=round(self.spent_s), unit="s", disable=self.rank != 0)
-        saved = checked = time.monotonic()
-        last = self._clock_s()
-        share = self._meet(self.spent_s / budget_s)
-        while share < 1:
-            figures = self._step(rng, words, share)
-            self.spent_s, last = self.spent_s + self._clock_s() - last, self._clock_s()
-            now = time.monotonic()
-            bar.update(round(self.spent_s) - bar.n)
-            bar.set_postfix_str(f"step {self.step} pictures {self.pictures} {figures}", refresh=False)
-            if self.plan.processes > 1 and now - self._met < self.plan.meet_every_s:
-                continue
-            share = self._meet(self.spent_s / budget_s)
-            if self.rank == 0 and now - saved > self.plan.save_every_s:
-                saved = now
+        plan = self.plan
+        bar = tqdm(total=plan.steps, initial=self.step, unit="step", disable=self.rank != 0)
+        started_s = self._clock_s() - self.spent_s
+        while self.step < plan.steps:
+            # Drawn anew at every step, so that a resumed run goes on as if it had never stopped.
+            key = [plan.seed, self.rank, self.step]
+            figures = self._step(np.random.default_rng(key), random.Random(str(key)))  # noqa: S311 - not a secret
+            bar.update()
+            bar.set_postfix_str(f"pictures {self.pictures} {figures}", refresh=False)
+            last = self.step == plan.steps
+            if self.step % plan.meet_every == 0 or last:
+                self._meet()
+            self.spent_s = self._clock_s() - started_s
+            if self.step % plan.save_every == 0 or last:
                 self.save()
-            if self.rank == 0 and now - checked > self.plan.check_every_s:
-                checked = now
-                self._record(self.check(answers=share > self.plan.see_share))
-        if self.rank == 0:
-            self.save()
-            self._record(self.check(answers=True))
+            if self.rank == 0 and (self.step % plan.check_every == 0 or last):
+                self._record(self.check(answers=self.step > plan.see_steps))
         bar.close()
 
     def _clock_s(self) -> float:
         return time.process_time() if self.plan.device == "cpu" else time.monotonic()
 
     @torch.no_grad()
-    def _meet(self, share: float) -> float:
-        """Average the weights over the processes, each counting for the steps it made, and agree on how far training
-        is: by the clock of rank 0."""
+    def _meet(self) -> None:
+        """Average the weights over the processes."""
         if self.plan.processes == 1:
-            return share
+            return
         weights = [*self.model.parameters(), *self.auxiliary.parameters()]
-        steps = float(max(1, self.step - self._met_step))
-        seen = float(self.pictures - self._met_pictures)
-        mine = torch.tensor([steps, seen, share if self.rank == 0 else 0.0])
-        total = torch.cat([*(w.flatten() * steps for w in weights), mine])
+        total = torch.cat([w.flatten() for w in weights])
         dist.all_reduce(total)
-        all_steps, all_seen, agreed = total[-3:].tolist()
-        for weight, mean in zip(weights, (total[:-3] / all_steps).split([w.numel() for w in weights]), strict=True):
+        for weight, mean in zip(
+            weights, (total / self.plan.processes).split([w.numel() for w in weights]), strict=True
+        ):
             weight.copy_(mean.view_as(weight))
-        self.pictures = self._met_pictures + round(all_seen)
-        self._met_step, self._met_pictures, self._met = self.step, self.pictures, time.monotonic()
-        return agreed
 
-    def _step(self, rng: np.random.Generator, words: random.Random, share: float) -> str:
-        answers = share >= self.plan.see_share
+    def _step(self, rng: np.random.Generator, words: random.Random) -> str:
+        answers = self.step >= self.plan.see_steps
+        share = self.step / self.plan.steps
         rate = min(1.0, (self.step + 1) / _WARM_UP_STEPS) * max(0.005, min(1.0, (1 - share) / (1 - _DECAY_FROM)))
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * rate
             optimizer.zero_grad(set_to_none=True)
-        crowd = not answers or rng.random() < 0.15  # noqa: PLR2004 - so that crowds stay familiar
-        batch = draw_pictures(self.train_pictures, rng, self.plan.batch, Mix(crowd=crowd, empty=0.1 if crowd else 0.22))
+        crowd = rng.random() < (_CROWDS_ANSWERING if answers else _CROWDS_SEEING)
+        batch = draw_pictures(self.train_pictures, rng, self.plan.batch, _SEEING if crowd else _ANSWERING)
         with torch.autocast(self.plan.device.split(":")[0], torch.bfloat16):
             patches, cells = self.model.vision(batch.pictures.to(self.plan.device))
             loss, right = self.auxiliary(patches, cells, batch.labels.to(self.plan.device))
@@ -230,7 +228,7 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        self.pictures += len(batch.truths)
+        self.pictures += len(batch.truths) * self.plan.processes
         return " ".join(f"{f:.3f}" for f in figures)
 
     @torch.no_grad()
