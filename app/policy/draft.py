@@ -163,4 +163,5 @@ def _known_fields(path: Path, word: str) -> str | None:
     model = _MODELS.get(place)
     if model is None:
         return None
-    return did_you_mean(word, [entry.alias or name for name, entry in model.model_fields.items()])
+    known = [entry.alias or name for name, entry in model.model_fields.items()]
+    return did_you_mean(word, known if place else [*known, "include"])

@@ -13,10 +13,12 @@ from watchfiles import awatch
 from app.domain import KeywordList
 from app.errors import PolicyProblem
 from app.policy.cases import cases_path, run_cases
+from app.policy.include import MAX_FILES, mentioned, read_included
 from app.policy.lists import MAX_LIST_BYTES
 from app.policy.load import load_ruleset
 from app.policy.regular import read_regular
 from app.policy.ruleset import Ruleset
+from app.policy.yaml_text import MAX_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -44,16 +46,46 @@ class PolicyFiles:
             total.update(f"no lists: {fault.errno}\0".encode())
         for path in (self.policy_path, cases_path(self.policy_path), *lists):
             total.update(f"{path.name}\0{_content_digest(path)}\0".encode("utf-8", "surrogateescape"))
+        for name, digest in self._included().items():
+            total.update(f"{name}\0{digest}\0".encode())
         return total.hexdigest()
 
+    def _included(self) -> dict[str, str]:
+        """What the policy may include, by name, and the digest of what it holds, also of files that are not there."""
+        folder = self.policy_path.parent
+        digests: dict[str, str] = {}
+        try:
+            waiting = mentioned(read_regular(self.policy_path, MAX_BYTES))
+        except OSError:
+            return {}
+        while waiting and len(digests) < 2 * MAX_FILES:
+            name = waiting.pop(0)
+            if name in digests:
+                continue
+            try:
+                data = read_included(folder, name)
+            except OSError as fault:
+                digests[name] = f"unreadable: {fault.strerror or fault}"
+                continue
+            digests[name] = hashlib.sha256(data).hexdigest()
+            waiting += mentioned(data)
+        return digests
+
+    def _directories(self) -> set[Path]:
+        folder = self.policy_path.parent
+        below = {(folder / name).parent for name in self._included()}
+        return {folder, self.rules_dir, *(path for path in below if path.is_dir())}
+
     async def ticks(self, poll_interval_s: float) -> AsyncGenerator[None]:
-        """A tick after each change in the two directories, and every poll interval. The directories are watched, not
-        the files: an editor's rename and a ConfigMap's swap of links never touch the file that was there."""
+        """A tick after each change in the directories of the policy, of what it includes and of the lists, and every
+        poll interval. The directories are watched, not the files: an editor's rename and a ConfigMap's swap of links
+        never touch the file that was there."""
         while True:
+            directories = await asyncio.to_thread(self._directories)
+            others = False
             try:
                 changes = awatch(
-                    self.policy_path.parent,
-                    self.rules_dir,
+                    *directories,
                     watch_filter=None,
                     recursive=False,
                     rust_timeout=int(poll_interval_s * 1000),
@@ -62,10 +94,13 @@ class PolicyFiles:
                 async with contextlib.aclosing(changes):
                     async for _ in changes:
                         yield
+                        if others := await asyncio.to_thread(self._directories) != directories:
+                            break
             except Exception as fault:  # a directory that is not there, no inotify watches left: polling goes on
                 log.warning("files cannot be watched", action="policy_watch_failed", error=str(fault))
             yield
-            await asyncio.sleep(poll_interval_s)
+            if not others:
+                await asyncio.sleep(poll_interval_s)
 
 
 def _content_digest(path: Path) -> str:

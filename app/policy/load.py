@@ -13,10 +13,11 @@ from app.errors import PolicyInvalid, PolicyProblem
 from app.policy.check import check, unused
 from app.policy.compile import RuleCompiler, needs_of, read_sources, used_names
 from app.policy.draft import read_draft
+from app.policy.include import Reader, read_document, read_included
 from app.policy.lists import load_lists
 from app.policy.regular import read_regular
 from app.policy.ruleset import Ruleset
-from app.policy.yaml_text import MAX_BYTES, read_yaml
+from app.policy.yaml_text import MAX_BYTES
 
 
 def load_ruleset(policy_path: Path, rules_dir: Path, *, last_good: Sequence[KeywordList] = ()) -> Ruleset:
@@ -31,7 +32,8 @@ def load_ruleset(policy_path: Path, rules_dir: Path, *, last_good: Sequence[Keyw
     except OSError as error:
         problem = PolicyProblem(policy_path.name, 1, 1, f"cannot be read: {error.strerror or error}")
         raise PolicyInvalid((problem, *list_problems)) from error
-    build = partial(build_ruleset, data, file=policy_path.name, rules_dir=rules_dir.name)
+    read = partial(read_included, policy_path.parent)
+    build = partial(build_ruleset, data, file=policy_path.name, rules_dir=rules_dir.name, read=read)
     try:
         return build(lists, list_problems=list_problems)
     except PolicyInvalid as invalid:
@@ -55,10 +57,13 @@ def build_ruleset(
     file: str = "policies.yaml",
     rules_dir: str = "rules",
     list_problems: Sequence[PolicyProblem] = (),
+    read: Reader | None = None,
 ) -> Ruleset:
     """The ruleset of a policy's bytes and lists that are already read; `file` and `rules_dir` are what problems call
-    them. Raises PolicyInvalid, `list_problems` included."""
-    value, source, problems = read_yaml(data, file)
+    them. `read` gives the files that the policy includes; without it, its text brings them along. Raises
+    PolicyInvalid, `list_problems` included."""
+    document = read_document(data, file, read)
+    value, source, problems = document.value, document.source, document.problems
     if value is None:
         raise PolicyInvalid((*(problems or [source.problem_at(0, "the file is empty")]), *list_problems))
     draft, mistakes = read_draft(value, source)
@@ -76,12 +81,12 @@ def build_ruleset(
         )
         raise PolicyInvalid((*ordered, *list_problems))
     names = used_names(draft, (program, *surfaces.values()))
-    policy_digest = _digest(source.text.encode())  # a byte order mark is not part of it
+    policy_digest = _digest(document.text.encode())  # a byte order mark is not part of it
     return Ruleset(
         digest=_digest(rfc8785.dumps({"policy": policy_digest, "lists": {one.name: one.digest for one in lists}})),
         policy_digest=policy_digest,
         policy=draft.policy,
-        source=source.text,
+        source=document.text,
         lists=lists,
         needs=needs_of(draft, names, readable),
         program=program,

@@ -79,11 +79,11 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """`digest` (`sha256:…`) names policy and lists together, `policy_digest` the policy file's bytes alone. `source`
-    is the YAML text. `needs` is what its live and shadow rules want to know of a picture. `warnings` are what is
-    allowed but looks like a mistake, such as a list that no rule uses. `list_problems` are what is wrong with list
-    files in whose place their last good version stands. `program` is for every upload whose surface is not among
-    `surfaces`: ask `program_for`."""
+    """`digest` (`sha256:…`) names policy and lists together, `policy_digest` the policy's text alone, which is
+    `source`: YAML, with all that it includes. `needs` is what its live and shadow rules want to know of a picture.
+    `warnings` are what is allowed but looks like a mistake, such as a list that no rule uses. `list_problems` are what
+    is wrong with list files in whose place their last good version stands. `program` is for every upload whose surface
+    is not among `surfaces`: ask `program_for`."""
 
     digest: str
     policy_digest: str

@@ -47,6 +47,11 @@ class Source:
         span = self.keys.get(path) or self._nearest(path, self.values)
         return self.problem_at(span.start, message, hint=hint)
 
+    def where(self, path: Path) -> str:
+        """`policies.yaml:12`: where a key stands, or an item of a list."""
+        found = self.key_problem(path, "")
+        return f"{found.file}:{found.line}"
+
     def problem_at(self, offset: int, message: str, *, hint: str | None = None) -> PolicyProblem:
         offset = min(offset, len(self.text))
         starts = _line_starts(self.text)
