@@ -21,11 +21,11 @@ def test_a_new_file_changes_its_digest_and_size_and_nothing_else() -> None:
 
 
 def test_a_file_that_the_catalogue_does_not_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="0 entries of other.gguf"):
+    with pytest.raises(ValueError, match=r"0 entries of other\.gguf"):
         with_digest(CATALOGUE, "other.gguf", b"")
 
 
 def test_an_unfinished_run_installs_nothing(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"weights")
-    with pytest.raises(FileNotFoundError, match="lacks mmproj.gguf, curve.png, reference.npz"):
+    with pytest.raises(FileNotFoundError, match=r"lacks mmproj\.gguf, curve\.png, reference\.npz"):
         install(tmp_path)
