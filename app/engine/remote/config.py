@@ -1,6 +1,7 @@
 """Where the remote model is, and how patient to be with it."""
 
 import re
+import ssl
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -49,8 +50,18 @@ class RemoteConfig:
             raise ConfigurationError("PORTCULLIS_ENGINE_KEY must be printable ASCII without spaces")
         if self.model_digest is not None and not _DIGEST.fullmatch(self.model_digest):
             raise ConfigurationError("PORTCULLIS_ENGINE_MODEL_DIGEST must be sha256: and 64 hexadecimal digits")
-        if self.ca_file is not None and not self.ca_file.is_file():
-            raise ConfigurationError(f"PORTCULLIS_ENGINE_CA_FILE: {self.ca_file} not found")
+        self.trust()
+
+    def trust(self) -> ssl.SSLContext | None:
+        """Whose certificates are accepted; None for the public ones. Raises ConfigurationError."""
+        if self.ca_file is None:
+            return None
+        try:
+            return ssl.create_default_context(cafile=str(self.ca_file))
+        except ssl.SSLError as error:
+            raise ConfigurationError(f"PORTCULLIS_ENGINE_CA_FILE: {self.ca_file} holds no certificates") from error
+        except OSError as error:
+            raise ConfigurationError(f"PORTCULLIS_ENGINE_CA_FILE: {self.ca_file}: {error.strerror}") from error
 
     @property
     def cleartext(self) -> bool:

@@ -61,7 +61,7 @@ class RemoteEngine:
 
     async def start(self) -> None:
         """Returns at once; `info.state` says when the server answers. A server that does not is a state, not an
-        exception. Raises ConfigurationError for certificates that cannot be read."""
+        exception."""
         if self._supervisor is not None:
             return
         if self._config.cleartext:
