@@ -5,11 +5,12 @@ What it says is noise; how long it takes is what the shape makes it. For benchma
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gguf
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.engine.questions import CAPTION, PROBES, READING
 from benchmarks.engine.shapes import SHAPES, Shape
@@ -25,36 +26,67 @@ _TEMPLATE = (
     "{{'<|end_of_text|>\n'}}{% endfor %}"
     "{% if add_generation_prompt %}{{'<|begin_of_text|>assistant\n'}}{% endif %}"
 )
-_KINDS = {"f16": gguf.GGMLQuantizationType.F16, "q8_0": gguf.GGMLQuantizationType.Q8_0}
+_Kind = gguf.GGMLQuantizationType
+#: Of text and vision. The published pair has the second.
+_KINDS = {"f16": (_Kind.F16, _Kind.F16), "q8_0": (_Kind.Q8_0, _Kind.BF16)}
 #: Random numbers are drawn once and cut from here: four billion would take minutes.
 _POOL = 1 << 24
+_BLOCK = 32
+_Q8_BLOCK = np.dtype([("scale", "<f2"), ("values", "i1", _BLOCK)])
+#: Of whole numbers drawn evenly from -127 to 127.
+_Q8_DEVIATION = 73.3
 
 
-class _Pair:
-    def __init__(self, path: Path, architecture: str, kind: gguf.GGMLQuantizationType) -> None:
+class _Pool:
+    """Random weights in the file's own form, so that nothing has to be converted."""
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(0)
+        self._normal = self._random.standard_normal(_POOL, dtype=np.float32)
+        self._blocks = np.zeros(_POOL // _BLOCK, _Q8_BLOCK)
+        self._blocks["values"] = self._random.integers(-127, 128, (_POOL // _BLOCK, _BLOCK), dtype=np.int8)
+
+    def cut(self, kind: _Kind, count: int, deviation: float) -> NDArray[np.uint8]:
+        """The bytes of so many numbers. They repeat, each time from another place of the pool."""
+        if kind is _Kind.Q8_0:
+            self._blocks["scale"] = deviation / _Q8_DEVIATION
+            pool, items = self._blocks, count // _BLOCK
+        else:
+            scaled = self._normal[: max(_BLOCK, min(_POOL, count))] * np.float32(deviation)
+            bits = scaled.astype("<f2") if kind is _Kind.F16 else (scaled.view("<u4") >> 16).astype("<u2")
+            pool, items = bits, count
+        start = int(self._random.integers(len(pool)))
+        return np.resize(np.roll(pool, -start), items).view(np.uint8)
+
+
+class _File:
+    """Written tensor after tensor, so that no more than one of them is in memory."""
+
+    def __init__(self, path: Path, architecture: str, kind: _Kind) -> None:
         self.writer = gguf.GGUFWriter(path, architecture)
         self.writer.add_name("random weights")
         self._kind = kind
-        self._random = np.random.default_rng(0)
-        self._pool = self._random.standard_normal(_POOL, dtype=np.float32)
+        self._pool = _Pool()
+        self._contents: list[Callable[[], NDArray[np.generic]]] = []
 
     def matrix(self, name: str, *shape: int) -> None:
         """Scaled so that activations keep their size from layer to layer."""
-        count = int(np.prod(shape))
-        start = int(self._random.integers(_POOL))
-        values = np.resize(np.roll(self._pool, -start), count).reshape(shape) * np.float32(shape[-1] ** -0.5)
-        if self._kind is gguf.GGMLQuantizationType.F16 or shape[-1] % 32:
-            self.writer.add_tensor(name, values.astype(np.float16))
-        else:
-            self.writer.add_tensor(name, gguf.quants.quantize(values, self._kind), raw_dtype=self._kind)
+        kind = self._kind if shape[-1] % _BLOCK == 0 else _Kind.F16
+        count, (items, size) = int(np.prod(shape)), gguf.GGML_QUANT_SIZES[kind]
+        row = (*shape[:-1], shape[-1] // items * size)
+        self.writer.add_tensor_info(name, row, np.dtype(np.uint8), count // items * size, raw_dtype=kind)
+        self._contents.append(lambda: self._pool.cut(kind, count, shape[-1] ** -0.5))
 
     def vector(self, name: str, size: int, value: float) -> None:
-        self.writer.add_tensor(name, np.full(size, value, np.float32))
+        self.writer.add_tensor_info(name, (size,), np.dtype(np.float32), size * 4)
+        self._contents.append(lambda: np.full(size, value, np.float32))
 
     def close(self) -> None:
         self.writer.write_header_to_file()
         self.writer.write_kv_data_to_file()
-        self.writer.write_tensors_to_file()
+        self.writer.write_ti_data_to_file()
+        for content in self._contents:
+            self.writer.write_tensor_data(content())
         self.writer.close()
 
 
@@ -62,13 +94,14 @@ def write_pair(name: str, folder: Path, kind: str = "f16") -> tuple[Path, Path]:
     """`model.gguf` and `mmproj.gguf` in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     model, projector = folder / "model.gguf", folder / "mmproj.gguf"
-    _write_text(model, SHAPES[name], _KINDS[kind])
-    _write_vision(projector, SHAPES[name], _KINDS[kind])
+    of_text, of_vision = _KINDS[kind]
+    _write_text(model, SHAPES[name], of_text)
+    _write_vision(projector, SHAPES[name], of_vision)
     return model, projector
 
 
-def _write_text(path: Path, shape: Shape, kind: gguf.GGMLQuantizationType) -> None:
-    pair = _Pair(path, "deepseek2", kind)
+def _write_text(path: Path, shape: Shape, kind: _Kind) -> None:
+    pair = _File(path, "deepseek2", kind)
     _text_metadata(pair.writer, shape)
     _tokenizer(pair.writer, shape)
     width, heads = shape.text_width, shape.text_heads
@@ -148,8 +181,8 @@ def _letters() -> dict[int, str]:
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(rest)}
 
 
-def _write_vision(path: Path, shape: Shape, kind: gguf.GGMLQuantizationType) -> None:
-    pair = _Pair(path, "clip", kind)
+def _write_vision(path: Path, shape: Shape, kind: _Kind) -> None:
+    pair = _File(path, "clip", kind)
     _vision_metadata(pair.writer, shape)
     width, merged = shape.vision_width, 4 * shape.vision_width
     _affine(pair, "v.patch_embd", width, 3 * _PATCH_PX**2)
@@ -189,12 +222,12 @@ def _vision_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_array("clip.vision.wa_layer_indexes", list(shape.full_attention))
 
 
-def _affine(pair: _Pair, name: str, rows: int, columns: int) -> None:
+def _affine(pair: _File, name: str, rows: int, columns: int) -> None:
     pair.matrix(f"{name}.weight", rows, columns)
     pair.vector(f"{name}.bias", rows, 0.0)
 
 
-def _norm(pair: _Pair, name: str, width: int) -> None:
+def _norm(pair: _File, name: str, width: int) -> None:
     pair.vector(f"{name}.weight", width, 1.0)
     pair.vector(f"{name}.bias", width, 0.0)
 
