@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import inspect
+import math
 import os
 import shutil
 import ssl
