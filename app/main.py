@@ -38,10 +38,12 @@ from app.moderation.collect import Signals
 from app.moderation.findings_cache import CacheLimits, FindingsCache
 from app.moderation.forgetting import ForgettingFiles
 from app.moderation.pipeline import Deadlines, Moderator
+from app.moderation.shadow import ShadowLimits, ShadowRunner
 from app.policy.backtest import Report
 from app.policy.live import LiveRuleset
 from app.policy.load import build_ruleset
 from app.policy.rerun import Plan, rerun
+from app.policy.shadow import ShadowPolicy, shadow_path
 from app.review.desk import ReviewDesk
 from app.service import Service
 from app.settings import Settings
@@ -59,6 +61,7 @@ from app.store.evidence import LocalEvidenceStore
 from app.store.retention import SqlRetention
 from app.store.rulesets import SqlRulesets
 from app.store.session import Database
+from app.store.shadow import SqlShadow
 from app.store.ticks import SqlTicks
 from app.store.urls import driver_url, sqlite_path
 from app.web import console_handlers, problem_page
@@ -95,6 +98,16 @@ def build(settings: Settings) -> Portcullis:
         store=SqlRulesets(database),
         prepare=lambda candidate: signals.matcher.prepare(candidate.lists),
     )
+    shadow_store = SqlShadow(database)
+    shadow = ShadowPolicy(shadow_path(settings.policy), ruleset, store=shadow_store)
+    comparing = ShadowRunner(
+        policy=lambda: shadow.current,
+        store=shadow_store,
+        matcher=signals.matcher,
+        probes=signals.probes,
+        engine=engine,
+        limits=ShadowLimits(sample=settings.shadow_sample, engine_jobs=max(1, settings.engine_queue // 2)),
+    )
     moderator = Moderator(
         intake=Intake(pool, IntakeLimits(max_bytes=settings.max_upload_mb * _MIB), _sampling_secret(key)),
         signals=signals,
@@ -104,10 +117,11 @@ def build(settings: Settings) -> Portcullis:
         evidence=evidence,
         admission=_admission(settings),
         deadlines=Deadlines(default_s=settings.deadline_s, longest_s=settings.max_deadline_s),
+        beside=comparing,
         cache=cache,
     )
     scheduler = _scheduler(settings, database, audit_log, desk, ForgettingFiles(evidence, cache))
-    service = Service(database, evidence, pool, engine, ruleset, scheduler, moderator, audit_log)
+    service = Service(database, evidence, pool, engine, ruleset, scheduler, moderator, audit_log, shadow, comparing)
     http = Services(
         version=app.__version__,
         access=Access(keys=FileKeyRing(key), sessions=Sessions(session_secret(key))),
@@ -117,6 +131,8 @@ def build(settings: Settings) -> Portcullis:
         outbox=audit_log,
         desk=desk,
         ruleset=ruleset,
+        shadow=shadow,
+        shadow_store=shadow_store,
         check_policy=_policy_check(ruleset),
         backtest=_backtest(ruleset, SqlArchive(database), SqlRulesets(database)),
         audit_log=audit_log,

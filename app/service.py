@@ -15,7 +15,9 @@ from app.jobs.sealing import seal_audit
 from app.media_pool import MediaPool
 from app.moderation.pipeline import Moderator
 from app.moderation.ports import Engine
+from app.moderation.shadow import ShadowRunner
 from app.policy.live import LiveRuleset
+from app.policy.shadow import ShadowPolicy
 from app.store.evidence import LocalEvidenceStore
 from app.store.session import Database
 
@@ -42,8 +44,11 @@ class Service:
     scheduler: Scheduler
     moderator: Moderator
     audit_log: AuditLog
+    shadow: ShadowPolicy
+    comparing: ShadowRunner
     _warming: asyncio.Task[None] | None = field(default=None, init=False)
     _watching: asyncio.Task[None] | None = field(default=None, init=False)
+    _beside: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def start(self) -> None:
         """Returns when uploads are accepted; model and OCR networks go on loading, and `wait_ready` waits for them.
@@ -59,9 +64,11 @@ class Service:
         except BaseException:
             await self.database.aclose()
             raise
+        await self.shadow.start()
         await self.engine.start()
         self._warming = asyncio.create_task(self.pool.start(), name="media workers")
         self._watching = asyncio.create_task(self.ruleset.watch(), name="policy watch")
+        self._beside = asyncio.create_task(self._try_policies(), name="shadow policy")
         self.scheduler.start()
         log.info("the service accepts uploads", action="service_started")
 
@@ -69,15 +76,21 @@ class Service:
         """In the order that lets each part finish what others still need."""
         log.info("the service stops", action="service_stopping")
         await self.scheduler.shutdown()
-        for task in (self._watching, self._warming):
+        for task in (self._watching, self._beside, self._warming):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         await self.engine.aclose()
         await self.pool.aclose()
+        await self.comparing.drain()
         await self._seal_the_rest()
         await self.database.aclose()
         log.info("the service has stopped", action="service_stopped")
+
+    async def _try_policies(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.shadow.watch(), name="shadow watch")
+            group.create_task(self.comparing.run(), name="shadow comparing")
 
     async def _seal_the_rest(self) -> None:
         try:

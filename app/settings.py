@@ -135,6 +135,13 @@ class Settings(BaseSettings):
         description="How long what was found of a picture may be used for the next upload of it.",
     )
 
+    shadow_sample: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of uploads of which probes that only a shadow policy has are asked, after all uploads.",
+    )
+
     lease_s: int = Field(900, ge=10, description="How long a claimed review case stays with its reviewer.")
     keep_passed_hours: float = Field(24.0, ge=0, description="How long the picture of a passed upload is kept.")
     seal_interval_s: float = Field(1.0, gt=0, description="How often audit entries are sealed into the chain.")

@@ -21,6 +21,7 @@ from app.http.policy import PolicyController
 from app.http.problems import ProblemPage, exception_handlers
 from app.http.reviews import ReviewController
 from app.http.services import Services, dependencies
+from app.http.shadow import ShadowController
 from app.http.uploads import UploadLimits, upload_reader
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -50,6 +51,7 @@ def create_app(
             DecisionController,
             ReviewController,
             PolicyController,
+            ShadowController,
             AuditController,
             operations.healthz,
             operations.readyz,

@@ -16,11 +16,11 @@ from app.http.services import GivenPolicyBacktest, GivenPolicyCheck, GivenPrinci
 from app.policy.backtest import Report
 from app.policy.since import since_when
 
-_YAML = "application/yaml"
-_MAX_BODY_BYTES = 2 * 1024 * 1024
+YAML = "application/yaml"
+MAX_BODY_BYTES = 2 * 1024 * 1024
 #: `curl --data-binary` says form-urlencoded unless told otherwise; the body is YAML all the same.
 _CHECKED_TYPES = frozenset(
-    {_YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", "application/x-www-form-urlencoded", ""}
+    {YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", "application/x-www-form-urlencoded", ""}
 )
 
 
@@ -84,7 +84,7 @@ class PolicyController(Controller):
         operation_id="get_policy",
         summary="The live policy as YAML",
         description="`ETag` is the policy's digest, `Portcullis-Ruleset` that of policy and lists together.",
-        media_type=_YAML,
+        media_type=YAML,
         responses=problems(401, 403),
     )
     async def live(self, request: Request[Any, Any, Any], ruleset: GivenRuleset) -> Response[str]:
@@ -92,8 +92,8 @@ class PolicyController(Controller):
         tag = f'"{current.policy_digest}"'
         headers = {"ETag": tag, "Portcullis-Ruleset": current.digest, "Cache-Control": "private, no-cache"}
         if tag in request.headers.get("if-none-match", ""):
-            return Response("", status_code=304, headers=headers, media_type=_YAML)
-        return Response(current.source, headers=headers, media_type=_YAML)
+            return Response("", status_code=304, headers=headers, media_type=YAML)
+        return Response(current.source, headers=headers, media_type=YAML)
 
     @post(
         "/check",
@@ -101,12 +101,12 @@ class PolicyController(Controller):
         summary="Check a policy without activating it",
         description="The body is YAML. The answer is 200 whether or not the policy is sound: the check itself worked.",
         status_code=200,
-        request_max_body_size=_MAX_BODY_BYTES,
+        request_max_body_size=MAX_BODY_BYTES,
         responses=problems(400, 401, 403, 413, 415),
     )
     async def check(self, request: Request[Any, Any, Any], check_policy: GivenPolicyCheck) -> PolicyReport:
         try:
-            text = (await _policy_bytes(request)).decode()
+            text = (await policy_bytes(request)).decode()
         except UnicodeDecodeError:
             raise MalformedRequest("the policy is not UTF-8") from None
         problems = await check_policy(text)
@@ -118,7 +118,7 @@ class PolicyController(Controller):
         summary="Decide the stored decisions again under another policy",
         description="The body is YAML; nothing is activated. `since` is a span such as `7d`, or a date.",
         status_code=200,
-        request_max_body_size=_MAX_BODY_BYTES,
+        request_max_body_size=MAX_BODY_BYTES,
         responses=problems(400, 401, 403, 413, 415, 422, 429, 503),
     )
     async def backtest(
@@ -128,7 +128,7 @@ class PolicyController(Controller):
         since: Annotated[str, QueryParameter(max_length=40)] = "7d",
     ) -> Report:
         start = since_when(since, datetime.now(UTC))
-        return await backtest(await _policy_bytes(request), start)
+        return await backtest(await policy_bytes(request), start)
 
     @put(
         "/",
@@ -138,7 +138,7 @@ class PolicyController(Controller):
         " any). 412 tells what was changed meanwhile, 422 every problem; neither changes anything. `force` overrules"
         " failing policy tests, and is recorded.",
         status_code=200,
-        request_max_body_size=_MAX_BODY_BYTES,
+        request_max_body_size=MAX_BODY_BYTES,
         responses=problems(400, 401, 403, 412, 413, 415, 422, 428),
     )
     async def replace(
@@ -149,8 +149,8 @@ class PolicyController(Controller):
         why: Annotated[str | None, QueryParameter(max_length=500, pattern=r"^[^\x00]*$")] = None,
         force: FromQuery[bool] = False,
     ) -> PolicyVersion:
-        expected = _expected(request.headers.get("if-match"))
-        policy, author = await _policy_bytes(request), principal.key_id
+        expected = expected_digest(request.headers.get("if-match"))
+        policy, author = await policy_bytes(request), principal.key_id
         return PolicyVersion.of(await ruleset.put(policy, expected=expected, author=author, why=why, force=force))
 
     @get(
@@ -175,13 +175,13 @@ class PolicyController(Controller):
         "/versions/{digest:str}",
         operation_id="get_policy_version",
         summary="A policy that was in force, as YAML",
-        media_type=_YAML,
+        media_type=YAML,
         responses=problems(401, 403, 404),
     )
     async def version(self, digest: FromPath[str], ruleset: GivenRuleset) -> Response[str]:
         kept = await ruleset.text(digest)
         headers = {"Portcullis-Ruleset": kept.digest, "Cache-Control": "private, no-cache"}
-        return Response(kept.policy, headers=headers, media_type=_YAML)
+        return Response(kept.policy, headers=headers, media_type=YAML)
 
     @post(
         "/versions/{digest:str}/activate",
@@ -197,13 +197,13 @@ class PolicyController(Controller):
         return PolicyVersion.of(await ruleset.restore(digest, author=principal.key_id, why=data.why))
 
 
-async def _policy_bytes(request: Request[Any, Any, Any]) -> bytes:
+async def policy_bytes(request: Request[Any, Any, Any]) -> bytes:
     if request.content_type[0] not in _CHECKED_TYPES:
-        raise HTTPException(detail=f"send the policy as {_YAML}", status_code=415)
+        raise HTTPException(detail=f"send the policy as {YAML}", status_code=415)
     return await request.body()
 
 
-def _expected(if_match: str | None) -> str | None:
+def expected_digest(if_match: str | None) -> str | None:
     """The digest that `If-Match` names; None for `*`."""
     if if_match is None:
         raise PreconditionRequired("send the ETag of GET /v1/policy as If-Match, so that no edit of others is lost")

@@ -16,6 +16,8 @@ from app.moderation.pipeline import Moderator
 from app.moderation.ports import AuditOutbox, DecisionStore, EvidenceStore
 from app.policy.backtest import Report
 from app.policy.live import LiveRuleset
+from app.policy.ports import ShadowStore
+from app.policy.shadow import ShadowPolicy
 from app.review.desk import ReviewDesk
 
 #: Component (`engine`, `media_workers`, `store`) -> why it is not ready, or None when it is.
@@ -38,6 +40,8 @@ class Services:
     outbox: AuditOutbox
     desk: ReviewDesk
     ruleset: LiveRuleset
+    shadow: ShadowPolicy
+    shadow_store: ShadowStore
     check_policy: PolicyCheck
     backtest: PolicyBacktest
     audit_log: AuditLog
@@ -51,6 +55,8 @@ GivenEvidence: TypeAlias = NamedDependency[SkipValidation[EvidenceStore]]
 GivenOutbox: TypeAlias = NamedDependency[SkipValidation[AuditOutbox]]
 GivenDesk: TypeAlias = NamedDependency[SkipValidation[ReviewDesk]]
 GivenRuleset: TypeAlias = NamedDependency[SkipValidation[LiveRuleset]]
+GivenShadow: TypeAlias = NamedDependency[SkipValidation[ShadowPolicy]]
+GivenShadowStore: TypeAlias = NamedDependency[SkipValidation[ShadowStore]]
 GivenPolicyCheck: TypeAlias = NamedDependency[SkipValidation[PolicyCheck]]
 GivenPolicyBacktest: TypeAlias = NamedDependency[SkipValidation[PolicyBacktest]]
 GivenAuditLog: TypeAlias = NamedDependency[SkipValidation[AuditLog]]
@@ -69,6 +75,8 @@ def dependencies(services: Services) -> dict[str, Provide]:
         "outbox",
         "desk",
         "ruleset",
+        "shadow",
+        "shadow_store",
         "check_policy",
         "backtest",
         "audit_log",

@@ -1,4 +1,4 @@
-"""What a shadow policy, or the shadow rules of the live one, would have changed. Pure.
+"""What a shadow policy, or the shadow rules of the live one, would have changed.
 
 Counts are of decisions that were compared, and never extrapolated. Only the reviews a day are an estimate: they rest on
 the decisions of which everything was asked, which chance picked, not what was found.
@@ -7,7 +7,10 @@ the decisions of which everything was asked, which chance picked, not what was f
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from app.domain import ComparisonGroup, Outcome, Value
+from app.domain import ComparisonGroup, Outcome, ShadowText, Tried, Value
+from app.policy.ports import ShadowStore
+from app.policy.ruleset import Ruleset
+from app.policy.shadow_judge import rules_trial
 
 #: Of each rule's changes, this many are named.
 _EXAMPLES = 10
@@ -134,3 +137,30 @@ def _by_rule(groups: Iterable[ComparisonGroup]) -> tuple[TriedRule, ...]:
         )
         for rule in rules
     )
+
+
+class ShadowReports(Value):
+    """`policy` is about the shadow policy since it was set, `rules` about the shadow rules of the live one; each is
+    None where there is none. `unrecorded` counts decisions that the shadow policy was not compared with: made within
+    the last second, or lost."""
+
+    since: datetime
+    policy: ShadowReport | None = None
+    unrecorded: int = 0
+    rules: ShadowReport | None = None
+
+
+async def report_on(store: ShadowStore, *, shadow: ShadowText | None, live: Ruleset, since: datetime) -> ShadowReports:
+    """Raises StoreUnavailable."""
+    trial = rules_trial(live)
+    rules = None
+    if trial is not None:
+        groups = await store.comparisons(Tried.RULES, trial.digest, since=since)
+        rules = shadow_report(trial.digest, groups)
+    if shadow is None or shadow.policy_digest is None:
+        return ShadowReports(since=since, rules=rules)
+    start = max(since, shadow.change.at)
+    digest = shadow.policy_digest
+    policy = shadow_report(digest, await store.comparisons(Tried.POLICY, digest, since=start))
+    unrecorded = max(0, await store.decided(since=start) - policy.compared)
+    return ShadowReports(since=since, policy=policy, unrecorded=unrecorded, rules=rules)

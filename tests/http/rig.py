@@ -27,17 +27,28 @@ from app.intake.limits import IntakeLimits
 from app.moderation.admission import Admission, AdmissionLimits
 from app.moderation.collect import Signals
 from app.moderation.pipeline import Deadlines, Moderator
+from app.moderation.shadow import ShadowLimits, ShadowRunner
 from app.policy.backtest import Report
 from app.policy.live import LiveRuleset
 from app.policy.load import build_ruleset
 from app.policy.rerun import Plan, rerun
+from app.policy.shadow import ShadowPolicy, shadow_path
 from app.review.desk import ReviewDesk
 from app.signals.codes import ZxingReader
 from app.signals.keywords import AhoCorasickMatcher
 from app.signals.model_text import ModelText
 from app.signals.probes import Probes
 from app.signals.scene import Scene
-from app.store import Database, LocalEvidenceStore, SqlArchive, SqlAuditLog, SqlCaseStore, SqlDecisionStore, SqlRulesets
+from app.store import (
+    Database,
+    LocalEvidenceStore,
+    SqlArchive,
+    SqlAuditLog,
+    SqlCaseStore,
+    SqlDecisionStore,
+    SqlRulesets,
+    SqlShadow,
+)
 from app.web import console_handlers, problem_page
 
 POLICY = """\
@@ -158,6 +169,8 @@ class Rig:
     audit_log: SqlAuditLog
     desk: ReviewDesk
     ruleset: LiveRuleset
+    shadow: ShadowPolicy
+    comparing: ShadowRunner
     admission: Admission
     policy_path: Path
     database: Database
@@ -204,6 +217,17 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
     await ruleset.start()
     p: dict[str, float] = {}
     engine, reader, keys = FakeEngine(_script(p)), ScriptedReader(), ScopedKeys()
+    shadow_store, matcher = SqlShadow(database), AhoCorasickMatcher()
+    shadow = ShadowPolicy(shadow_path(policy_path), ruleset, store=shadow_store)
+    await shadow.start()
+    comparing = ShadowRunner(
+        policy=lambda: shadow.current,
+        store=shadow_store,
+        matcher=matcher,
+        probes=Probes(),
+        engine=engine,
+        limits=ShadowLimits(sample=0.0, engine_jobs=4),
+    )
     decisions, evidence = SqlDecisionStore(database), LocalEvidenceStore(folder / "evidence")
     audit_log, desk = SqlAuditLog(database), ReviewDesk(SqlCaseStore(database), lease_s=900)
     admission = Admission(AdmissionLimits(uploads=8, upload_bytes=64 * MIB, engine_jobs=8))
@@ -232,7 +256,7 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
             signals=Signals(
                 reader=reader,
                 codes=ZxingReader(ThreadWorkers()),
-                matcher=AhoCorasickMatcher(),
+                matcher=matcher,
                 probes=Probes(),
                 scene=Scene(),
                 model_text=ModelText(),
@@ -243,12 +267,15 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
             evidence=evidence,
             admission=admission,
             deadlines=Deadlines(default_s=10, longest_s=60),
+            beside=comparing,
         ),
         decisions=decisions,
         evidence=evidence,
         outbox=audit_log,
         desk=desk,
         ruleset=ruleset,
+        shadow=shadow,
+        shadow_store=shadow_store,
         check_policy=check_policy,
         backtest=backtest,
         audit_log=audit_log,
@@ -271,6 +298,8 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
         audit_log=audit_log,
         desk=desk,
         ruleset=ruleset,
+        shadow=shadow,
+        comparing=comparing,
         admission=admission,
         policy_path=policy_path,
         database=database,
