@@ -22,7 +22,8 @@ PortcullisError
 │   ├── ChatTemplateUnusable     chat_template_unusable
 │   ├── ModelFileMissing         model_file_missing
 │   ├── ModelFileCorrupt         model_file_corrupt
-│   └── TooLittleMemory          too_little_memory
+│   ├── TooLittleMemory          too_little_memory
+│   └── SchemaUnsupported        schema_unsupported
 ├── WorkerError                  a media worker
 │   ├── WorkerCrashed            worker_crash
 │   └── WorkerTimeout            worker_timeout
@@ -155,6 +156,23 @@ class ModelFileCorrupt(EngineError):
 
 class TooLittleMemory(EngineError):
     code = "too_little_memory"
+
+
+class SchemaUnsupported(EngineError):
+    """The schema of a generated answer is none, or of a part of the language that is not taken."""
+
+    code = "schema_unsupported"
+
+
+#: Nothing changes until somebody changes the files or the settings.
+UNSERVABLE = (
+    ModelUnsupported,
+    ProjectorMismatch,
+    ChatTemplateUnusable,
+    ModelFileMissing,
+    ModelFileCorrupt,
+    TooLittleMemory,
+)
 
 
 class WorkerError(PortcullisError):

@@ -54,13 +54,14 @@ class AnswerWords:
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model ready to be started. `name` is for people and decisions. Digests are `sha256:…` where the catalogue
+    """A model ready to be started. `name` is for people and decisions. Without `chat_form` it is that of the model's
+    own template. Digests are `sha256:…` where the catalogue
     knows them: a file that differs is refused. `missing_hint` says how to get files that are not there."""
 
     name: str
     model: Path
     projector: Path
-    chat_form: ChatForm
+    chat_form: ChatForm | None
     words: AnswerWords
     picture_tokens: int
     demonstration: bool

@@ -20,14 +20,7 @@ from app.engine.pending import PendingJob
 from app.engine.process import EngineProcess
 from app.engine.quarantine import Quarantine
 from app.engine.worker.protocol import Done, Ready
-from app.errors import (
-    EngineCrashed,
-    EngineError,
-    EngineUnavailable,
-    ModelFileCorrupt,
-    ModelFileMissing,
-    TooLittleMemory,
-)
+from app.errors import UNSERVABLE, EngineCrashed, EngineError, EngineUnavailable, ModelFileCorrupt
 from app.metrics import ENGINE_QUEUE_DEPTH, ENGINE_READY, ENGINE_RESTARTS
 
 _log = structlog.get_logger(__name__)
@@ -125,6 +118,7 @@ class LocalEngine:
             await asyncio.gather(supervisor, return_exceptions=True)
 
     def _admit(self, pending: PendingJob) -> None:
+        pending.refuse_mistakes()
         if not is_sound(pending.job.picture):
             _log.error("a job's picture is malformed", action="engine.refuse", job=pending.job.id)
             pending.end(Status.FAILED, Reason.MALFORMED_PICTURE)
@@ -319,7 +313,7 @@ class LocalEngine:
         )
 
     def _down(self, error: EngineError) -> None:
-        gone = isinstance(error, ModelFileMissing | ModelFileCorrupt | TooLittleMemory)
+        gone = isinstance(error, UNSERVABLE)
         hopeless = gone or self._failed_starts >= _STARTS_BEFORE_HOPELESS
         self._become(EngineState.FAILED if hopeless else EngineState.RESTARTING, error.detail)
         _log.error("the engine is down", action="engine.down", code=error.code, detail=error.detail, hopeless=hopeless)

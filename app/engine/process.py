@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import structlog
@@ -23,7 +24,7 @@ from app.engine.worker.protocol import (
     frame,
     receive,
 )
-from app.errors import EngineCrashed, EngineError, EngineUnavailable, ModelFileCorrupt, TooLittleMemory
+from app.errors import UNSERVABLE, EngineCrashed, EngineError, EngineUnavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ _MOST_THREADS = 8
 _INHERITED = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"})
 _INHERITED_GROUPS = ("LC_", "OMP_", "GOMP_", "KMP_", "CUDA_", "NVIDIA_", "GGML_", "HIP_", "ROCR_", "HSA_", "VK_")
 _ROOT = Path(app.__file__).resolve().parent.parent
-_REFUSALS: dict[str, type[EngineError]] = {error.code: error for error in (ModelFileCorrupt, TooLittleMemory)}
+_REFUSALS: dict[str, type[EngineError]] = {error.code: error for error in UNSERVABLE}
 
 
 class EngineProcess:
@@ -199,9 +200,8 @@ def load_order(config: EngineConfig) -> Load:
     return Load(
         model=str(files.model),
         projector=str(files.projector),
-        before_picture=files.chat_form.before_picture,
-        after_picture=files.chat_form.after_picture,
-        after_question=files.chat_form.after_question,
+        form_of_model=files.chat_form is None,
+        **({} if files.chat_form is None else asdict(files.chat_form)),
         yes_words=files.words.yes,
         no_words=files.words.no,
         picture_tokens=files.picture_tokens,

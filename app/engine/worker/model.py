@@ -8,9 +8,9 @@ import llama_cpp
 from llama_cpp import mtmd_cpp
 
 from app.engine.runtime import FlashAttention, KvType
-from app.engine.worker import logs, memory
+from app.engine.worker import fitness, logs, memory
 from app.engine.worker.protocol import Load
-from app.errors import EngineUnavailable, ModelFileCorrupt
+from app.errors import EngineUnavailable
 
 _FLASH_ATTENTION: dict[FlashAttention, int] = {
     "auto": llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO,
@@ -39,7 +39,8 @@ class Model:
 
     `context_tokens` are the cells that all sequences share, `sequence_tokens` the most that one of them may have: a
     model knows no positions beyond those it was trained on. A decode step has `step_tokens` at most, so that none takes
-    much longer than another; there are `sequences` in all; a picture's token is `embedding_floats` long.
+    much longer than another; there are `sequences` in all; a picture's token is `embedding_floats` long. With
+    `sees_whole` the tokens of a picture see each other, so they must go through in one step.
 
     They live as long as the process, which frees them by ending.
     """
@@ -56,11 +57,13 @@ class Model:
     step_tokens: int
     sequences: int
     embedding_floats: int
+    sees_whole: bool
     gpu_layers: int
 
 
 def load(order: Load) -> Model:
-    """Raises ModelFileCorrupt for files that llama.cpp refuses, TooLittleMemory for a machine they cannot fit on,
+    """Raises ModelFileCorrupt for files that llama.cpp refuses, ModelUnsupported and ProjectorMismatch for sound ones
+    that cannot serve, TooLittleMemory for a machine they cannot fit on,
     EngineUnavailable when there is no room for them now or the settings do not suit the model."""
     logs.forward_native_logs()
     llama_cpp.llama_backend_init()
@@ -68,8 +71,9 @@ def load(order: Load) -> Model:
     model = _load_model(order)
     cells = memory.kv_cache_bytes(model, order.context_tokens, order.kv_type_k, order.kv_type_v)
     memory.refuse_what_cannot_fit(order, cells)
-    context = _load_context(model, order)
     projector = _load_projector(model, order)
+    sees_whole = bool(mtmd_cpp.mtmd_decode_use_non_causal(projector, None))
+    context = _load_context(model, order, order.picture_tokens if sees_whole else 0)
     vocab = llama_cpp.llama_model_get_vocab(model)
     cells = int(llama_cpp.llama_n_ctx(context))
     return Model(
@@ -85,6 +89,7 @@ def load(order: Load) -> Model:
         step_tokens=int(llama_cpp.llama_n_ubatch(context)),
         sequences=int(llama_cpp.llama_n_seq_max(context)),
         embedding_floats=int(llama_cpp.llama_model_n_embd_inp(model)),
+        sees_whole=sees_whole,
         gpu_layers=_layers_on_gpu(model, order.gpu_layers),
     )
 
@@ -105,17 +110,17 @@ def _load_model(order: Load) -> Any:
     params.load_mode = _LOAD_MODES[order.mmap, order.mlock]
     model = llama_cpp.llama_model_load_from_file(order.model.encode(), params)
     if not model:
-        raise ModelFileCorrupt(
-            f"llama.cpp cannot load the model {order.model}: {logs.last_error() or 'no reason given'}"
-        )
+        raise fitness.refusal(f"llama.cpp cannot load the model {order.model}")
+    fitness.require_shareable(model)
     return model
 
 
-def _load_context(model: Any, order: Load) -> Any:
+def _load_context(model: Any, order: Load, least_step: int) -> Any:
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = order.context_tokens
-    params.n_batch = order.batch_tokens
-    params.n_ubatch = order.ubatch_tokens
+    least_step = min(least_step, order.context_tokens)
+    params.n_batch = max(order.batch_tokens, least_step)
+    params.n_ubatch = max(order.ubatch_tokens, least_step)
     params.flash_attn_type = _FLASH_ATTENTION[order.flash_attention]
     params.type_k = _KV_TYPES[order.kv_type_k]
     params.type_v = _KV_TYPES[order.kv_type_v]
@@ -143,10 +148,8 @@ def _load_projector(model: Any, order: Load) -> Any:
     params.image_max_tokens = order.picture_tokens
     projector = mtmd_cpp.mtmd_init_from_file(order.projector.encode(), model, params)
     if not projector:
-        reason = logs.last_error() or "no reason given"
-        raise ModelFileCorrupt(f"llama.cpp cannot load the projector {order.projector}: {reason}")
-    if not mtmd_cpp.mtmd_support_vision(projector):
-        raise ModelFileCorrupt(f"the projector {order.projector} is not one for pictures")
+        raise fitness.refusal(f"llama.cpp cannot load the projector {order.projector}")
+    fitness.require_eyes(projector, order.projector)
     return projector
 
 

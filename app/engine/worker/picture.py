@@ -26,10 +26,12 @@ class UnusableEncoding(Exception):
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """The tokenized prompt up to the question: `cells` of the context in all, `picture_tokens` of them the picture.
-    `opening` is the text before the picture, the same for nearly all. Freed by `close`."""
+    `positions` are fewer where a picture's tokens lie in rows and columns (M-RoPE). `opening` is the text before the
+    picture, the same for nearly all. Freed by `close`."""
 
     chunks: Any
     cells: int
+    positions: int
     picture_tokens: int
     opening: tuple[int, ...]
     digest: bytes
@@ -47,6 +49,7 @@ def tokenize(model: Model, form: Load, ask: Ask, rgb: bytes) -> Prefix:
     chunks = mtmd_cpp.mtmd_input_chunks_init()
     try:
         _tokenize(model, chunks, form, bitmap)
+        _refuse_what_no_step_holds(model, chunks)
     except BaseException:
         mtmd_cpp.mtmd_input_chunks_free(chunks)
         raise
@@ -55,11 +58,12 @@ def tokenize(model: Model, form: Load, ask: Ask, rgb: bytes) -> Prefix:
     digest = hashlib.sha256(b"%d %d " % (ask.width, ask.height))
     digest.update(rgb)
     pieces = list(_chunks(chunks))
-    pictures = [chunk for chunk in pieces if _is_picture(chunk)]
+    pictures = [int(mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk)) for chunk in pieces if _is_picture(chunk)]
     return Prefix(
         chunks=chunks,
         cells=int(mtmd_cpp.mtmd_helper_get_n_tokens(chunks)),
-        picture_tokens=sum(int(mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk)) for chunk in pictures),
+        positions=int(mtmd_cpp.mtmd_helper_get_n_pos(chunks)),
+        picture_tokens=sum(pictures),
         opening=() if not pieces or _is_picture(pieces[0]) else _text(pieces[0]),
         digest=digest.digest(),
     )
@@ -132,6 +136,18 @@ def _tokenize(model: Model, chunks: Any, form: Load, bitmap: Any) -> None:
         "tokenize",
         mtmd_cpp.mtmd_tokenize_from_parts(model.projector, chunks, pointers, len(parts), False),
     )
+
+
+def _refuse_what_no_step_holds(model: Model, chunks: Any) -> None:
+    """llama.cpp aborts on it."""
+    if not model.sees_whole:
+        return
+    for chunk in _chunks(chunks):
+        tokens = int(mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk))
+        if _is_picture(chunk) and tokens > model.step_tokens:
+            raise Fault(
+                f"a picture of {tokens} tokens that see each other does not fit in a step of {model.step_tokens}"
+            )
 
 
 def _text(chunk: Any) -> tuple[int, ...]:

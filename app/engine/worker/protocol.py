@@ -27,14 +27,16 @@ class BrokenFrame(Exception):
 
 
 class Load(Value):
-    """The first message: what to load. `threads` is resolved, `gpu_layers` -1 means all."""
+    """The first message: what to load. `threads` is resolved, `gpu_layers` -1 means all. With `form_of_model` the text
+    around picture and question comes from the model's file, else it is given."""
 
     kind: Literal["load"] = "load"
     model: str
     projector: str
-    before_picture: str
-    after_picture: str
-    after_question: str
+    form_of_model: bool = False
+    before_picture: str = ""
+    after_picture: str = ""
+    after_question: str = ""
     yes_words: tuple[str, ...]
     no_words: tuple[str, ...]
     picture_tokens: int

@@ -164,10 +164,13 @@ class Scheduler:
                 self._open_ledger(job.prefix.opening)
         if job.prepared:
             return True
+        return job.prepare(self._tokenizer, self._form.after_question, self._room_beside(job.prefix))
+
+    def _room_beside(self, prefix: picture.Prefix) -> int:
+        """The most tokens that a question and its answer may have, by cells and by positions."""
         # The opening is there once for all; cells of it that this picture does not share are lost to it.
-        unshared = len(self._opening or ()) - self._shared(job.prefix)
-        room = min(self._model.sequence_tokens, self._model.context_tokens - unshared) - job.prefix.cells
-        return job.prepare(self._tokenizer, self._form.after_question, room)
+        unshared = len(self._opening or ()) - self._shared(prefix)
+        return min(self._model.sequence_tokens - prefix.positions, self._model.context_tokens - unshared - prefix.cells)
 
     def _open_ledger(self, opening: tuple[int, ...]) -> None:
         self._opening, self._opening_is_in = opening, False
