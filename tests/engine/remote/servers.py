@@ -50,6 +50,7 @@ def llama_cpp_server(files: ModelFiles, log: Path, **settings: str) -> Iterator[
         "n_gpu_layers": "0",
         "n_threads": "1",
         "n_threads_batch": "1",
+        "flash_attn": "true",
         "logits_all": "true",
         "verbose": "false",
         # Otherwise a request may end another that runs.
