@@ -1,0 +1,277 @@
+"""Edits without end while uploads flow: `python -m benchmarks.policy.churn [--edits 1800] [--rounds 60]`.
+
+First, an edit after the other through both doors, every tenth broken, under load over HTTP. Afterwards every decision
+is evaluated again under the version that it pins, and every answer is looked up. Ends with code 1 when anything is lost
+or otherwise than its version says. Then, how long uploads take while a policy of 500 rules is activated, beside as long
+a time without, in turns.
+"""
+
+import argparse
+import asyncio
+import io
+import itertools
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from PIL import Image
+
+from app.domain import Decision
+from app.policy.evaluate import evaluate
+from app.policy.live import rebuild
+from app.policy.ruleset import Ruleset
+from app.store import Database, SqlDecisionStore, SqlRulesets
+from benchmarks.policy.archive import PROBES
+from benchmarks.policy.service import TOKEN, database_url, served
+
+_LIST = "---\ncategory: goods\nseverity: high\nlanguages: en\n---\nforbidden thing\n"
+_UPLOADERS = 3
+_BROKEN = "rules: [oops"
+_CAPTIONS = ("", "fresh bread", "a forbidden thing", "tools for the kitchen")
+
+
+def policy(rules: int, threshold: float) -> str:
+    """Rules of three leaves, as text: the benchmark's own time is not to be spent on writing YAML."""
+    lines = [
+        "version: 1",
+        "categories: {goods: {title: {en: Goods}, severity: high}}",
+        f"thresholds: {{high: {threshold:.6f}}}",
+        "defaults: {signals: {scene: false}}",
+        "probes:",
+        *(f"  {name}: {{category: goods, questions: {{en: '{name}?'}}}}" for name in PROBES),
+        "rules:",
+    ]
+    for number in range(rules):
+        probe, other = PROBES[number % len(PROBES)], PROBES[(number + 1) % len(PROBES)]
+        lines += [
+            f"  - id: r{number}",
+            "    category: goods",
+            "    when:",
+            "      any:",
+            f"        - probes.{probe}.p >= thresholds.high",
+            f"        - all: ['keywords.words.count > {number % 3}', 'probes.{other}.p > {0.5 + number / 4000:.4f}']",
+            f"    then: {'reject' if number % 3 else 'review'}",
+            f"    reason: {{en: because of {probe}}}",
+        ]
+    return "\n".join([*lines, ""])
+
+
+@dataclass
+class Load:
+    """Uploads one after the other, several at once, until `flowing` is false."""
+
+    client: httpx.AsyncClient
+    pictures: list[bytes]
+    flowing: bool = True
+    answers: list[Decision] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    #: When each began, and how long it took, in seconds.
+    times: list[tuple[float, float]] = field(default_factory=list)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(_UPLOADERS):
+                group.create_task(self._upload(number))
+
+    async def _upload(self, seed: int) -> None:
+        chance = random.Random(seed)  # noqa: S311 - chance, not secrecy
+        while self.flowing:
+            picture, caption = chance.choice(self.pictures), chance.choice(_CAPTIONS)
+            began = time.perf_counter()
+            answer = await self.client.post(
+                "/v1/moderate", files={"file": ("a.png", picture)}, data={"caption": caption, "surface": "chat"}
+            )
+            self.times.append((began, time.perf_counter() - began))
+            if answer.status_code == httpx.codes.OK:
+                self.answers.append(Decision.model_validate_json(answer.content))
+            else:
+                self.refused[answer.json()["code"]] += 1
+
+
+async def churn(folder: Path, url: str, edits: int, rules: int) -> bool:
+    outcomes: Counter[str] = Counter()
+    path = folder / "policies.yaml"
+    async with _client(url) as client:
+        load = Load(client, _pictures())
+        flowing = asyncio.create_task(load.run())
+            for number in range(1, edits + 1):
+            seen = len(load.answers)
+            text = _BROKEN if number % 10 == 0 else policy(rules, 0.3 + 0.6 * number / edits)
+            if number % 2:
+                outcomes[await _save(client, path, text)] += 1
+            else:
+                outcomes[await _put(client, text)] += 1
+            # Each version is to decide something; a broken one must not.
+            async with asyncio.timeout(60):
+                while len(load.answers) == seen:  # noqa: ASYNC110 - counted where the answers come in
+                    await asyncio.sleep(0.001)
+        load.flowing = False
+        await flowing
+    wall_s = time.perf_counter() - began
+    lost, wrong, versions = await _again(folder, load.answers)
+    print(f"\n## {edits} edits of {rules} rules, {_UPLOADERS} uploads at once, {wall_s:.0f} s\n")
+    print("| | |\n| --- | ---: |")
+    rows = {
+        "edits that were activated": outcomes["activated"],
+        "broken edits, refused": outcomes["refused"],
+        "uploads answered": len(load.answers),
+        "uploads refused or failed": sum(load.refused.values()),
+        "versions that decided": versions,
+        "decisions that are not in the database": lost,
+        "decisions that their pinned version would not make": wrong,
+    }
+    for name, value in rows.items():
+        print(f"| {name} | {value} |")
+    return not (lost or wrong or load.refused or outcomes["other"] or outcomes["refused"] != edits // 10)
+
+
+async def _save(client: httpx.AsyncClient, path: Path, text: str) -> str:
+    """Through the file, as an editor does; waits until the service says what became of it."""
+    before = (await client.get("/v1/status")).json()["ruleset"]
+    _replace(path, text)
+    async with asyncio.timeout(60):
+        while True:
+            now = (await client.get("/v1/status")).json()["ruleset"]
+            if now["seq"] != before["seq"]:
+                return "activated"
+            if now["failed_at"] != before["failed_at"] and text == _BROKEN:
+                return "refused"
+            await asyncio.sleep(0.005)
+
+
+async def _put(client: httpx.AsyncClient, text: str) -> str:
+    tag = (await client.get("/v1/policy")).headers["etag"]
+    answer = await client.put("/v1/policy", content=text, headers={"If-Match": tag})
+    if answer.status_code == httpx.codes.OK:
+        return "activated"
+    return "refused" if text == _BROKEN and answer.json()["code"] == "policy_invalid" else "other"
+
+
+def _replace(path: Path, text: str) -> None:
+    beside = path.with_suffix(".new")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+async def _again(folder: Path, answers: list[Decision]) -> tuple[int, int, int]:
+    """How many are lost, how many are not what their version says, and of how many versions they are."""
+    database = Database(database_url(folder))
+    decisions, rulesets = SqlDecisionStore(database), SqlRulesets(database)
+    versions: dict[str, Ruleset] = {}
+    lost = wrong = 0
+    try:
+        for answer in answers:
+            record = None
+            with suppress(Exception):
+                record = await decisions.find_record(answer.id)
+            if record is None or record.decision != answer:
+                lost += 1
+                continue
+            pins = answer.pins
+            if pins.ruleset not in versions:
+                versions[pins.ruleset] = rebuild(await rulesets.find(pins.ruleset))
+            said = evaluate(versions[pins.ruleset], record.findings, record.context, model_digest=pins.model)
+            same = (said.outcome, said.degraded, said.violations, said.scores, said.rules)
+            if same != (answer.outcome, answer.degraded, answer.violations, answer.scores, answer.rules):
+                wrong += 1
+    finally:
+        await database.aclose()
+    return lost, wrong, len(versions)
+
+
+async def activations(url: str, rounds: int, rules: int) -> None:
+    """Windows with an activation and windows as long without, in turns."""
+    windows: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    async with _client(url) as client:
+        load = Load(client, _pictures())
+        flowing = asyncio.create_task(load.run())
+        for number in range(rounds + 1):
+            began = time.perf_counter()
+            await _put_any(client, policy(rules, 0.5 + number / 10_000))
+            ended = time.perf_counter()
+            await asyncio.sleep(0.2)
+            quiet = time.perf_counter()
+            await asyncio.sleep(ended - began)
+            if number:  # the first one changed how many rules there are
+                windows[True].append((began, ended))
+                windows[False].append((quiet, time.perf_counter()))
+            await asyncio.sleep(0.2)
+        load.flowing = False
+        await flowing
+    during = _within(load.times, windows[True])
+    control = _within(load.times, windows[False])
+    took = sorted(end - begin for begin, end in windows[True])
+    print(f"\n## {rounds} activations of {rules} rules, {_UPLOADERS} uploads at once\n")
+    print(f"an activation took {took[len(took) // 2]:.2f} s (median), {took[-1]:.2f} s at most\n")
+    print("| uploads | number | p50 | p90 | p99 |\n| --- | ---: | ---: | ---: | ---: |")
+    for name, times in (("meanwhile", during), ("control", control)):
+        cells = " | ".join(f"{_share(times, share) * 1e3:.0f} ms" for share in (0.5, 0.9, 0.99))
+        print(f"| {name} | {len(times)} | {cells} |")
+    ratios = " | ".join(f"{_share(during, share) / _share(control, share):.2f}×" for share in (0.5, 0.9, 0.99))
+    print(f"| ratio | | {ratios} |")
+
+
+async def _put_any(client: httpx.AsyncClient, text: str) -> None:
+    answer = await client.put("/v1/policy", content=text, headers={"If-Match": "*"})
+    answer.raise_for_status()
+
+
+def _within(times: list[tuple[float, float]], windows: list[tuple[float, float]]) -> list[float]:
+    return sorted(took for began, took in times if any(start <= began < end for start, end in windows))
+
+
+def _share(times: list[float], share: float) -> float:
+    return times[min(len(times) - 1, int(share * len(times)))] if times else float("nan")
+
+
+def _client(url: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=120)
+
+
+def _pictures() -> list[bytes]:
+    """Small ones: what decoding costs is another matter."""
+    made = []
+    for red, green in itertools.product(range(0, 256, 64), repeat=2):
+        buffer = io.BytesIO()
+        Image.new("RGB", (96, 64), (red, green, 90)).save(buffer, "PNG")
+        made.append(buffer.getvalue())
+    return made
+
+
+def _run(model_s: float, rules: int, work: Callable[[Path, str], "asyncio.Future[object] | object"]) -> object:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "rules").mkdir()
+        (folder / "rules" / "words.txt").write_text(_LIST)
+        (folder / "policies.yaml").write_text(policy(rules, 0.2))
+        with served(folder, model_s=model_s) as url:
+            return asyncio.run(work(folder, url))  # type: ignore[arg-type]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--edits", type=int, default=1800)
+    parser.add_argument("--rules", type=int, default=20, help="of the policies that are edited without end")
+    parser.add_argument("--rounds", type=int, default=60, help="activations of the large policy")
+    parser.add_argument("--large", type=int, default=500, help="rules of the large policy")
+    parser.add_argument("--model-s", type=float, default=0.1, help="what the scripted model takes for a picture")
+    options = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0] / (os.cpu_count() or 1):.1f} a core")
+    sound = True
+    if options.edits:
+        sound = bool(_run(0.0, options.rules, lambda folder, url: churn(folder, url, options.edits, options.rules)))
+    if options.rounds:
+        _run(options.model_s, options.large, lambda _, url: activations(url, options.rounds, options.large))
+    sys.exit(0 if sound else 1)
+
+
+if __name__ == "__main__":
+    main()
