@@ -102,7 +102,8 @@ async def churn(folder: Path, url: str, edits: int, rules: int) -> bool:
     async with _client(url) as client:
         load = Load(client, _pictures())
         flowing = asyncio.create_task(load.run())
-            for number in range(1, edits + 1):
+        began = time.perf_counter()
+        for number in range(1, edits + 1):
             seen = len(load.answers)
             text = _BROKEN if number % 10 == 0 else policy(rules, 0.3 + 0.6 * number / edits)
             if number % 2:
