@@ -1,9 +1,10 @@
 """Conditions over numbers that may be higher than what is known.
 
 With OCR failed, a keyword count is only *at least* what the caption gave. A condition is then true (false) only if it
-is true (false) for every value that the number may have. Two arguments can show that; where neither does, the condition
+is true (false) for every value that the number may have. Three arguments can show that; where neither does, the condition
 is unknown:
 
+- **Without it.** What is true (false) while nothing is known of the number is so for all its values.
 - **Trend.** If raising the numbers can only ever make the condition truer, and it is true at the bound, it is true
   everywhere; likewise falling and false.
 - **Cuts.** If each such number is only ever compared directly with known numbers, the condition can change only at
@@ -38,6 +39,9 @@ def decide(
 
     `run` evaluates the condition with all values given (those missing left out).
     """
+    without = run({name: value for name, value in known.items() if name not in at_least})
+    if without is not Truth.UNKNOWN:
+        return without
     low = run({**known, **at_least})
     trend = _trend(tree, at_least.keys())
     if (low, trend) in ((Truth.TRUE, _Trend.RISING), (Truth.FALSE, _Trend.FALLING)):

@@ -171,3 +171,10 @@ def test_too_many_combinations_are_unknown_not_slow() -> None:
     bounds = dict.fromkeys(condition.names, 0)
     result = decide(condition.tree, {}, bounds, lambda values: condition.run_cel(compiler.activation(values)))
     assert result is Truth.UNKNOWN
+
+
+def test_what_is_decided_without_a_number_is_so_with_a_bound_of_it() -> None:
+    """However the number is used beside it: to learn a bound must not make anything less known."""
+    condition = COMPILER.compile("image.width > 5 && keywords.x.count * keywords.y.count != keywords.x.count")
+    assert decided(condition, {}) is Truth.FALSE
+    assert decided(condition, {"keywords.x.count": 1, "keywords.y.count": 0}) is Truth.FALSE
