@@ -118,7 +118,7 @@ class Renderer:
         width, height = size
         canvas, photograph, writing = self._ground(rng, width, height, mix)
         placed: list[_Box] = []
-        if rng.random() < mix.decoys:
+        if self._decoys and rng.random() < mix.decoys:
             for _ in range(int(rng.integers(1, 3))):
                 self._paste(rng, canvas, self._decoy(rng), placed, share=0.5)
         ids: list[int] = []
