@@ -25,6 +25,8 @@ class Reason(StrEnum):
     NO_TOKENS_ALLOWED = "no_tokens_allowed"
     CHOICES_NOT_DISTINCT = "choices_not_distinct"
     CANCELLED = "cancelled"
+    SCHEMA_UNSUPPORTED = "schema_unsupported"
+    SCHEMA_NOT_MET = "schema_not_met"
     # Of a server that answers over HTTP:
     ENGINE_BUSY = "engine_busy"
     ENGINE_REFUSED = "engine_refused"

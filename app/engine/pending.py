@@ -9,6 +9,8 @@ from functools import cached_property
 
 from app.domain import Answer, EngineJob, Question, Status
 from app.engine.base import unanswered
+from app.engine.mistakes import schema_mistake
+from app.engine.schema import schema_grammar
 from app.engine.worker.protocol import Answered, Ask, AskedQuestion
 
 #: A clock that runs away must not become a deadline of years.
@@ -63,6 +65,7 @@ class PendingJob:
                     prompt=question.prompt.encode("utf-8", "replace").decode(),
                     max_tokens=question.max_tokens,
                     choices=tuple(choice.encode("utf-8", "replace").decode() for choice in question.choices),
+                    grammar=None if question.json_schema is None else schema_grammar(question.json_schema),
                 )
                 for number, question in self.open.items()
             ),
@@ -85,6 +88,13 @@ class PendingJob:
             )
             self.complete = not self.open and not self._cancelled
             self.fruitful = True
+
+    def refuse_mistakes(self) -> None:
+        """Those of its questions that no model need be asked to be known as wrong."""
+        for number, question in list(self.open.items()):
+            wrong = schema_mistake(question)
+            if wrong is not None:
+                self._put(unanswered(self.open.pop(number), Status.FAILED, wrong))
 
     def cancel(self, question_ids: Collection[str], reason: str) -> tuple[int, ...]:
         """Answer those of these that are still open: nobody wants them any more. Their numbers."""

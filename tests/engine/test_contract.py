@@ -222,6 +222,17 @@ async def test_choices_that_cannot_be_told_apart_fail(engine: Engine) -> None:
     assert (answer.status, answer.reason) == (Status.FAILED, "choices_not_distinct")
 
 
+@pytest.mark.parametrize("schema", ["no json", '{"type": "string", "pattern": "^a$"}', '{"$ref": "http://x/y"}'])
+async def test_a_schema_that_no_answer_can_be_held_to_fails_and_no_other_question(engine: Engine, schema: str) -> None:
+    held = Question("held", QuestionKind.GENERATE, "Describe the image.", 20, json_schema=schema)
+
+    answers = await all_answers(engine.ask(job([held, probes()[0]])))
+
+    by_id = {answer.question_id: answer for answer in answers}
+    assert (by_id["held"].status, by_id["held"].reason) == (Status.FAILED, "schema_unsupported")
+    assert by_id["probe-0"].status is Status.OK
+
+
 async def test_a_generated_answer_without_room_fails(engine: Engine) -> None:
     answers = await all_answers(engine.ask(job([caption(0), probes()[0]])))
 

@@ -1,6 +1,7 @@
 """One job's state, from its arrival to its last answer. It runs nothing: the scheduler does."""
 
 import itertools
+import json
 from collections import deque
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from app.domain import QuestionKind, Status
 from app.engine.base import Reason
 from app.engine.worker import plan
 from app.engine.worker.choosing import Choosing
+from app.engine.worker.grammar import Grammar
 from app.engine.worker.ledger import Account
 from app.engine.worker.picture import Prefix
 from app.engine.worker.prompt import Tokenizer
@@ -24,7 +26,7 @@ _MOST_CHOICES = 64
 @dataclass(slots=True, eq=False)
 class Asking:
     """A question under way. `pending` are the tokens the model has yet to read, the first of them at `position`; what
-    it wrote itself is in `grown`. `choosing` is there for a choice."""
+    it wrote itself is in `grown`. `choosing` is there for a choice, `grammar` for an answer that one holds."""
 
     question: plan.Prepared
     sequence: int
@@ -32,6 +34,14 @@ class Asking:
     pending: tuple[int, ...]
     grown: list[int] = field(default_factory=list)
     choosing: Choosing | None = None
+    grammar: Grammar | None = None
+
+    def grow(self, token: int) -> None:
+        """The model goes on with this token."""
+        self.grown.append(token)
+        self.pending = (token,)
+        if self.grammar is not None:
+            self.grammar.accept(token)
 
     def read(self, count: int) -> None:
         """The model has read so many of the pending tokens."""
@@ -86,11 +96,12 @@ class Job:
         """As `promised`, once the next question is under way."""
         return self._promises[-2] if len(self._promises) > 1 else 0
 
-    def begin_next(self, sequence: int) -> None:
+    def begin_next(self, sequence: int) -> Asking:
         self._promises.pop()
         question = self._waiting.pop()
         choosing = Choosing(question.choices) if question.kind is QuestionKind.CHOICE else None
-        self.asking[sequence] = Asking(question, sequence, self.start, question.tokens, choosing=choosing)
+        asking = self.asking[sequence] = Asking(question, sequence, self.start, question.tokens, choosing=choosing)
+        return asking
 
     @property
     def prepared(self) -> bool:
@@ -140,6 +151,14 @@ class Job:
     def answer_yes_no(self, number: int, log_yes: float, log_no: float) -> None:
         self._answer(Answered(job=self.ask.job, number=number, status=Status.OK, log_yes=log_yes, log_no=log_no))
 
+    def answer_json(self, number: int, pieces: Iterable[bytes], *, whole: bool) -> None:
+        """Whole or not at all: half an object says nothing."""
+        text = b"".join(pieces).decode("utf-8", "replace")
+        if not whole or not _is_json(text):
+            self.fail(number, Reason.SCHEMA_NOT_MET)
+        else:
+            self._answer(Answered(job=self.ask.job, number=number, status=Status.OK, text=text))
+
     def answer_text(self, number: int, pieces: Iterable[bytes], *, truncated: bool) -> None:
         text = b"".join(pieces).decode("utf-8", "replace")
         # A character that the end cut through is left out; other broken bytes show as what they are.
@@ -175,6 +194,14 @@ class Job:
     def _answer(self, answered: Answered) -> None:
         if self.open.pop(answered.number, None) is not None:
             self._say(answered)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _tokenized(tokenizer: Tokenizer, question: AskedQuestion, ending: str, room: int) -> plan.Prepared | None:

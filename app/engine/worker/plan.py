@@ -20,6 +20,7 @@ class Prepared:
     tokens: tuple[int, ...]
     max_tokens: int
     choices: tuple[tuple[int, ...], ...] = ()
+    grammar: str | None = None
 
     @property
     def cells(self) -> int:
@@ -34,6 +35,7 @@ def prepare(question: AskedQuestion, tokens: Sequence[int], choices: Sequence[Se
         tokens=tuple(tokens),
         max_tokens=question.max_tokens if generates else 0,
         choices=tuple(tuple(choice) for choice in choices),
+        grammar=question.grammar if generates else None,
     )
 
 

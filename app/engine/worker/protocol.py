@@ -56,13 +56,15 @@ class Load(Value):
 
 
 class AskedQuestion(Value):
-    """`number` is the question's place in the job as the caller made it."""
+    """`number` is the question's place in the job as the caller made it. `grammar` (GBNF) holds a generated answer,
+    which is then JSON."""
 
     number: int
     kind: QuestionKind
     prompt: str
     max_tokens: int
     choices: tuple[str, ...] = ()
+    grammar: str | None = None
 
 
 class Ask(Value):

@@ -16,6 +16,7 @@ from app.engine.base import Reason
 from app.engine.worker import decode, logs, picture
 from app.engine.worker.choosing import Choosing
 from app.engine.worker.encodings import Encodings
+from app.engine.worker.grammar import BrokenGrammar, Grammar
 from app.engine.worker.job import Asking, Job
 from app.engine.worker.ledger import Account, Ledger
 from app.engine.worker.protocol import Answered, Ask, Done, Started
@@ -228,7 +229,18 @@ class Scheduler:
         while job.waits and self._ledger.take(account, job.next_question.cells, job.promised_then):
             sequence = self._free.pop()
             decode.fork(self._model, job.sequence, sequence)
-            job.begin_next(sequence)
+            self._hold(job, job.begin_next(sequence))
+
+    def _hold(self, job: Job, asking: Asking) -> None:
+        """By its grammar, if it has one."""
+        rules = asking.question.grammar
+        if rules is None:
+            return
+        try:
+            asking.grammar = Grammar(self._tokenizer, rules)
+        except BrokenGrammar:
+            job.fail(asking.question.number, Reason.SCHEMA_UNSUPPORTED)
+            self._asked(job, asking)
 
     def _heed(self, job: Job, asking: Asking, logits: Logits) -> None:
         """What the model says after the last token that it read."""
@@ -244,18 +256,21 @@ class Scheduler:
         if asking.choosing is not None:
             self._choose(job, asking, asking.choosing, logits)
             return
-        token = int(np.argmax(logits))
-        if not np.isfinite(logits[token]):
+        likeliest = int(np.argmax(logits))
+        if not np.isfinite(logits[likeliest]):
             self._not_finite(job, question.number)
             self._asked(job, asking)
             return
-        ended = self._tokenizer.ends_generation(token)
-        if not ended:
-            asking.grown.append(token)
-            asking.pending = (token,)
-        if ended or len(asking.grown) >= question.max_tokens:
+        token = likeliest if asking.grammar is None else asking.grammar.choose(logits)
+        ended = token is not None and self._tokenizer.ends_generation(token)
+        if token is not None and not ended:
+            asking.grow(token)
+        if token is None or ended or len(asking.grown) >= question.max_tokens:
             pieces = [self._tokenizer.piece(grown) for grown in asking.grown]
-            job.answer_text(question.number, pieces, truncated=not ended)
+            if asking.grammar is None:
+                job.answer_text(question.number, pieces, truncated=not ended)
+            else:
+                job.answer_json(question.number, pieces, whole=ended or asking.grammar.may_end())
             self._asked(job, asking)
 
     def _choose(self, job: Job, asking: Asking, choosing: Choosing, logits: Logits) -> None:
@@ -281,6 +296,8 @@ class Scheduler:
         job.fail(number, Reason.NON_FINITE)
 
     def _asked(self, job: Job, asking: Asking) -> None:
+        if asking.grammar is not None:
+            asking.grammar.close()
         decode.drop(self._model, asking.sequence)
         self._free.append(asking.sequence)
         self._ledger.give(_held(job), asking.question.cells)

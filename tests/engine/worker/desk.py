@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import llama_cpp
 
 from app.domain import Picture, Question
+from app.engine.schema import schema_grammar
 from app.engine.worker import decode
 from app.engine.worker.protocol import Answered, Ask, AskedQuestion, Done, Started
 from app.engine.worker.resident import Resident
@@ -28,6 +29,7 @@ def ask_of(shown: Picture, questions: Sequence[Question], number: int = 1, prior
                 prompt=question.prompt,
                 max_tokens=question.max_tokens,
                 choices=question.choices,
+                grammar=None if question.json_schema is None else schema_grammar(question.json_schema),
             )
             for number, question in enumerate(questions)
         ),

@@ -1,6 +1,7 @@
 """Jobs on the demonstration pair, held against the plain way of asking: everything anew for each question."""
 
 import ctypes
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 import llama_cpp
@@ -300,7 +301,7 @@ Mix = list[tuple[int, list[int], int, int, set[int]]]
 JOBS = st.lists(
     st.tuples(
         st.integers(0, 2),
-        st.lists(st.sampled_from([*range(8), 12, 13]), min_size=1, max_size=6),
+        st.lists(st.sampled_from([*range(8), 12, 13, 14]), min_size=1, max_size=6),
         st.integers(0, 1),
         st.integers(0, 3),
         st.just(set()) | st.sets(st.integers(0, 5), max_size=3),
@@ -310,9 +311,14 @@ JOBS = st.lists(
 )
 
 
+#: Which of these is held by a grammar.
+HELD = 14
+
+
 def everything_asked() -> list[Question]:
     kind = Question("kind", QuestionKind.CHOICE, "Which word is it?", choices=("Yes", "zzz", "zq"))
-    return [*probes(), caption(6), kind]
+    held = Question("json", QuestionKind.GENERATE, "Describe the image.", 12, json_schema='{"enum": ["a", "bc", 7]}')
+    return [*probes(), caption(6), kind, held]
 
 
 @settings(max_examples=25)
@@ -350,6 +356,8 @@ def test_any_mix_of_jobs_gives_what_each_gives_alone(
             assert answer.log_no == pytest.approx(expected.log_no, abs=BOUND)
             assert answer.log_choices == pytest.approx(expected.log_choices, abs=2 * BOUND)
             assert (answer.text is None) == (expected.text is None)
+            if chosen[place] == HELD:
+                assert json.loads(answer.text or "") in {"a", "bc", 7}
 
 
 def test_the_mix_would_show_another_picture(alone: dict[tuple[int, int], Answered]) -> None:
@@ -366,7 +374,7 @@ def alone(resident: Resident) -> dict[tuple[int, int], Answered]:
     return {
         (seed, n): answer
         for seed in range(3)
-        for n in (*range(8), 12, 13)
+        for n in (*range(8), 12, 13, 14)
         for answer in run(resident, make_picture(seed), [everything[n]]).values()
     }
 
