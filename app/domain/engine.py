@@ -16,13 +16,16 @@ class QuestionKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Question:
     """`prompt` is plain text: control tokens in it are never parsed. `max_tokens` bounds a generated answer; `choices`
-    are the words that a choice is between, two at least, none the beginning of another."""
+    are the words that a choice is between, two at least, none the beginning of another. `json_schema` is the text of a
+    JSON Schema that a generated answer meets: docs/engine.md says which part of the language; the answer is then
+    compact JSON, whole or not at all."""
 
     id: str
     kind: QuestionKind
     prompt: str
     max_tokens: int = 0
     choices: tuple[str, ...] = ()
+    json_schema: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
