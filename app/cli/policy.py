@@ -1,4 +1,4 @@
-"""`portcullis policy check`, `test` and `explain`."""
+"""`portcullis policy check`, `test` and `explain`; `shadow` is beside."""
 
 import asyncio
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from app.cli import shadow
 from app.cli.settings import load_settings
 from app.domain import DecisionRecord, Mode
 from app.errors import PolicyInvalid
@@ -22,6 +23,7 @@ from app.signals.keywords import AhoCorasickMatcher
 from app.store import SqlDecisionStore, SqlRulesets
 
 commands = typer.Typer(help="Check what decides.", no_args_is_help=True)
+commands.add_typer(shadow.commands, name="shadow")
 
 
 @commands.callback()
@@ -50,6 +52,8 @@ def check(
         f"rules, {len(ruleset.needs.probes)} probe questions, {len(ruleset.lists)} lists with "
         f"{sum(len(entry.terms) for entry in ruleset.lists)} terms\nruleset {ruleset.digest}"
     )
+    for warning in ruleset.warnings:
+        console.print(f"warning: {warning.render()}")
 
 
 @commands.command("test")

@@ -1,0 +1,155 @@
+"""`portcullis policy shadow set`, `show`, `report`, `promote` and `remove`: on the database, as one more node would."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+
+from app.cli.settings import load_settings
+from app.domain import Outcome
+from app.errors import ConfigurationError, PolicyInvalid, PolicyTestsFailed
+from app.main import open_database
+from app.policy.live import LiveRuleset
+from app.policy.shadow import ShadowPolicy, shadow_path
+from app.policy.shadow_report import ShadowReport, ShadowReports, report_on
+from app.policy.since import since_when
+from app.settings import Settings
+from app.store import SqlRulesets, SqlShadow
+
+_AUTHOR = "command line"
+_SHOWN_EXAMPLES = 3
+
+T = TypeVar("T")
+
+commands = typer.Typer(help="Try a whole policy beside the live one.", no_args_is_help=True)
+
+Why = Annotated[str | None, typer.Option(help="Kept in the history and the audit log.")]
+
+
+@commands.command("set")
+def set_shadow(
+    policy: Annotated[Path, typer.Argument(help="The policy to try, with the lists of the live one.")], why: Why = None
+) -> None:
+    """Compare each decision from now on with what this policy would have decided. Exit code 1: it has problems."""
+    try:
+        data = policy.read_bytes()
+    except OSError as fault:
+        raise ConfigurationError(f"{policy} cannot be read: {fault.strerror}") from fault
+
+    async def work(shadow: ShadowPolicy, _: SqlShadow, __: LiveRuleset) -> str:
+        entry = await shadow.put(data, author=_AUTHOR, why=why)
+        return f"tried from now on: {entry.policy_digest}"
+
+    _print(_run(work))
+
+
+@commands.command("show")
+def show() -> None:
+    """Print the policy that is tried."""
+
+    async def work(shadow: ShadowPolicy, _: SqlShadow, __: LiveRuleset) -> str:
+        for problem in shadow.status.problems:
+            Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(problem.render())
+        entry = shadow.status.entry
+        return entry.policy or "" if entry else "there is no shadow policy\n"
+
+    typer.echo(_run(work), nl=False)
+
+
+@commands.command("report")
+def report(
+    since: Annotated[str, typer.Option(help="How far back: 90m, 12h, 7d, 4w, or a date such as 2026-11-01.")] = "7d",
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """What the shadow policy, and the shadow rules of the live one, would have changed."""
+    start = since_when(since, datetime.now(UTC))
+
+    async def work(shadow: ShadowPolicy, store: SqlShadow, live: LiveRuleset) -> ShadowReports:
+        return await report_on(store, shadow=shadow.status.entry, live=live.current, since=start)
+
+    found = _run(work)
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        return
+    if found.policy is None and found.rules is None:
+        _print("there is neither a shadow policy nor a shadow rule in the live one")
+    if found.policy is not None:
+        _print_report("the shadow policy", found.policy)
+        if found.unrecorded:
+            _print(f"{found.unrecorded} decisions were not compared: of the last second, or lost")
+    if found.rules is not None:
+        _print_report("the shadow rules of the live policy", found.rules)
+
+
+@commands.command("promote")
+def promote(
+    why: Why = None,
+    digest: Annotated[str | None, typer.Option(help="The shadow policy that is meant; refused if another is.")] = None,
+    if_match: Annotated[str | None, typer.Option(help="The live policy's digest; refused if it is another.")] = None,
+    *,
+    force: Annotated[bool, typer.Option(help="Overrule failing policy tests; it is recorded.")] = False,
+) -> None:
+    """Make the shadow policy the live one, and try nothing any more. Exit code 1: policy tests fail."""
+
+    async def work(shadow: ShadowPolicy, _: SqlShadow, __: LiveRuleset) -> str:
+        done = await shadow.promote(expected=if_match, shadow=digest, author=_AUTHOR, why=why, force=force)
+        return f"in force: {done.policy_digest}, version {done.seq}"
+
+    _print(_run(work))
+
+
+@commands.command("remove")
+def remove(why: Why = None) -> None:
+    """Try it no longer. What was compared is kept."""
+
+    async def work(shadow: ShadowPolicy, _: SqlShadow, __: LiveRuleset) -> str:
+        await shadow.remove(author=_AUTHOR, why=why)
+        return "nothing is tried any more"
+
+    _print(_run(work))
+
+
+def _run(work: Callable[[ShadowPolicy, SqlShadow, LiveRuleset], Awaitable[T]]) -> T:
+    try:
+        return asyncio.run(_at_work(load_settings(), work))
+    except (PolicyInvalid, PolicyTestsFailed) as problems:
+        _print(problems.detail)
+        raise typer.Exit(1) from problems
+
+
+async def _at_work(settings: Settings, work: Callable[[ShadowPolicy, SqlShadow, LiveRuleset], Awaitable[T]]) -> T:
+    async with open_database(settings) as database:
+        live = LiveRuleset(settings.policy, settings.rules_dir, store=SqlRulesets(database))
+        if not await live.follow():
+            raise ConfigurationError("no policy was ever in force in this database: start the service first")
+        store = SqlShadow(database)
+        shadow = ShadowPolicy(shadow_path(settings.policy), live, store=store)
+        await shadow.follow()
+        return await work(shadow, store, live)
+
+
+def _print_report(what: str, report: ShadowReport) -> None:
+    _print(f"\n{what}: {report.compared} decisions compared, {report.changed} would have been decided otherwise")
+    if report.not_comparable:
+        wanting = ", ".join(f"{name} ({count})" for name, count in report.missing.items())
+        _print(f"{report.not_comparable} cannot be compared: what was never asked of them would matter: {wanting}")
+    _print(f"\n{'decided':>10}{'would be:':>12}" + "".join(f"{outcome.value:>10}" for outcome in Outcome))
+    for before in Outcome:
+        _print(f"{before.value:>10}{'':12}" + "".join(f"{report.table[before][after]:>10}" for after in Outcome))
+    load = report.reviews_a_day
+    if load.before is not None and load.after is not None:
+        _print(f"\nreviews a day: {load.before:.1f} before, {load.after:.1f} after (from {load.decisions} decisions)")
+    for one in report.by_rule:
+        changes = ", ".join(f"{count} {kind.replace('>', ' → ')}" for kind, count in one.changes.items()) or "no change"
+        examples = " ".join(example.decision for example in one.examples[:_SHOWN_EXAMPLES])
+        _print(f"  {one.rule or 'no rule any more'}: true on {one.fired}, {changes}   {examples}".rstrip())
+
+
+def _print(text: str) -> None:
+    Console(soft_wrap=True, highlight=False, markup=False).print(text)
