@@ -26,6 +26,8 @@ _MOST_REASON_CHARS = 300
 _PICTURE, _QUESTION, _ANSWER = "PORTCULLISPICTURE", "PORTCULLISQUESTION", "PORTCULLISANSWER"
 #: A template that writes the date of today would ask something else every day.
 _ALWAYS = datetime.date(2025, 1, 1)
+#: What a template that takes a list of parts for a text makes of it.
+_PART_AS_WRITTEN = ("'type': 'text'", '"type": "text"')
 _THINKS = re.compile(r"<think>(?!.*</think>)\s*\Z", re.DOTALL)
 
 
@@ -96,6 +98,8 @@ def _run(compiled: jinja2.Template, **variables: Any) -> str:
 
 
 def _split(text: str) -> tuple[str, str, str]:
+    if any(written in text for written in _PART_AS_WRITTEN):
+        raise ChatTemplateUnusable("it does not know messages of parts")
     if text.count(_PICTURE) != 1 or text.count(_QUESTION) != 1:
         raise ChatTemplateUnusable("it does not write a message exactly once")
     before, _, rest = text.partition(_PICTURE)
