@@ -1,4 +1,5 @@
-"""Many jobs with random kills, cancellations and deadlines: `python -m benchmarks.engine.soak [--jobs 10000]`.
+"""Many jobs with random kills, cancellations of jobs and of questions, and deadlines:
+`python -m benchmarks.engine.soak [--jobs 10000]`.
 
 Every job must end, with each question answered exactly once or the job given up by its caller, and the process must not
 grow. Uses the demonstration pair. Ends with code 1 when anything else happens.
@@ -8,6 +9,7 @@ import argparse
 import asyncio
 import collections
 import contextlib
+import json
 import logging
 import os
 import random
@@ -28,6 +30,7 @@ from app.engine.runtime import Runtime
 ROOT = Path(__file__).resolve().parents[2]
 _AT_ONCE = 24
 _KILL_EVERY_S = 20.0
+_SCHEMA = '{"type": "object", "properties": {"text": {"type": "string", "maxLength": 20}, "sure": {"type": "boolean"}}}'
 #: What one life of the process may grow by after its first jobs, in bytes.
 _GROWTH = 64 * 1024 * 1024
 _SETTLED_AFTER_JOBS = 50
@@ -74,15 +77,22 @@ class Soak:
             chance.choice(list(Priority)),
         )
         leaves_after = chance.randrange(4) if chance.random() < 0.15 else None  # noqa: PLR2004
+        gives_up = {q.id for q in questions if chance.random() < 0.5} if chance.random() < 0.2 else set()  # noqa: PLR2004
+        gives_up_after = chance.randrange(4)
         answered: collections.Counter[str] = collections.Counter()
         began = time.monotonic()
         async with contextlib.aclosing(self._engine.ask(job)) as stream:
             async for answer in stream:
                 answered[answer.question_id] += 1
+                if gives_up and sum(answered.values()) > gives_up_after:
+                    stream.cancel(gives_up, reason="given up")
+                    gives_up = set()
                 if leaves_after is not None and sum(answered.values()) > leaves_after:
                     self.ends["left"] += 1
                     return
                 self.ends[f"question {answer.reason or 'ok'}"] += 1
+                if answer.text and answer.text.startswith("{") and set(json.loads(answer.text)) != {"text", "sure"}:
+                    self.wrong.append(f"job {number}: an answer that does not meet its schema")
         self.ends["done"] += 1
         if answered != collections.Counter(question.id for question in questions):
             self.wrong.append(f"job {number}: {len(questions)} questions, {sum(answered.values())} answers")
@@ -90,6 +100,9 @@ class Soak:
             self.wrong.append(f"job {number}: {time.monotonic() - began:.1f} s for a deadline of {deadline_s:g} s")
 
     def _question(self, number: int) -> Question:
+        if self._random.random() < 0.05:  # noqa: PLR2004
+            most = self._random.randrange(1, 60)
+            return Question(f"{number}", QuestionKind.GENERATE, "Describe the image.", most, json_schema=_SCHEMA)
         if self._random.random() < 0.2:  # noqa: PLR2004
             return Question(f"{number}", QuestionKind.GENERATE, "Describe the image.", self._random.randrange(30))
         topic = self._random.choice(("weapons", "blood", "alcohol", "是否有武器", "x" * self._random.randrange(3000)))
