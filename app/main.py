@@ -134,7 +134,7 @@ def build(settings: Settings) -> Portcullis:
         shadow=shadow,
         shadow_store=shadow_store,
         check_policy=_policy_check(ruleset),
-        backtest=_backtest(ruleset, SqlArchive(database), SqlRulesets(database)),
+        backtest=_backtest(ruleset, SqlArchive(database)),
         audit_log=audit_log,
         engine_info=lambda: engine.info,
         readiness=service.readiness,
@@ -311,7 +311,7 @@ def _policy_check(ruleset: LiveRuleset) -> PolicyCheck:
     return check
 
 
-def _backtest(ruleset: LiveRuleset, archive: SqlArchive, rulesets: SqlRulesets) -> PolicyBacktest:
+def _backtest(ruleset: LiveRuleset, archive: SqlArchive) -> PolicyBacktest:
     turn = asyncio.Lock()
 
     async def backtest(policy: bytes, since: datetime) -> Report:
@@ -321,6 +321,6 @@ def _backtest(ruleset: LiveRuleset, archive: SqlArchive, rulesets: SqlRulesets) 
         async with turn:
             candidate = await asyncio.to_thread(build_ruleset, policy, ruleset.current.lists)
             processes = max(1, (os.cpu_count() or 1) // 2)
-            return await rerun(Plan(candidate, since, AhoCorasickMatcher, processes), archive, rulesets)
+            return await rerun(Plan(candidate, since, AhoCorasickMatcher, processes), archive)
 
     return backtest

@@ -27,7 +27,7 @@ from app.policy.surfaces import place_of, threshold_places
 from app.policy.vocabulary import did_you_mean
 from app.settings import Settings
 from app.signals.keywords import AhoCorasickMatcher
-from app.store import SqlArchive, SqlRulesets
+from app.store import SqlArchive
 
 _SHOWN_EXAMPLES = 3
 _STEPS = 40
@@ -94,7 +94,7 @@ async def _run(settings: Settings, plan: Plan, on_total: Callable[[int], None]) 
     async with open_database(settings) as database:
         archive = SqlArchive(database)
         on_total(await archive.count(since=plan.since))
-        return await rerun(plan, archive, SqlRulesets(database))
+        return await rerun(plan, archive)
 
 
 def _sweep(text: str, thresholds: Mapping[str, int | float]) -> tuple[str, tuple[float, ...]]:

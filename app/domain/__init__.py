@@ -1,6 +1,6 @@
 """Frozen values and the vocabulary that every room shares. Nothing here does I/O or imports another room."""
 
-from app.domain.archive import StoredDecision
+from app.domain.archive import Place, Span, StoredDecision
 from app.domain.audit import AuditEvent
 from app.domain.decision import (
     Decision,
@@ -79,6 +79,7 @@ __all__ = [
     "Outcome",
     "Picture",
     "Pins",
+    "Place",
     "Priority",
     "ProbeFinding",
     "ProbeQuestion",
@@ -93,6 +94,7 @@ __all__ = [
     "SceneFinding",
     "Severity",
     "ShadowText",
+    "Span",
     "Status",
     "StoredDecision",
     "TermKind",

@@ -1,7 +1,8 @@
-"""A decision as it was stored, to be made again."""
+"""Decisions as they were stored, to be made again."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from app.domain.words import Outcome
 
@@ -19,3 +20,16 @@ class StoredDecision:
     context: str
     model: str | None = None
     verdict: Outcome | None = None
+
+
+#: Where a decision stands in the archive, which is in order of time: when it was made, and its id.
+Place: TypeAlias = tuple[datetime, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the archive: everything after one place, up to another one and with it; `upto` is None for
+    everything that there is."""
+
+    after: Place
+    upto: Place | None = None

@@ -1,6 +1,7 @@
 """What the policy room needs of rooms it may not import. The store and the matcher satisfy these by shape."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from app.domain import (
     KeywordList,
     RulesetText,
     ShadowText,
+    Span,
     StoredDecision,
     TextFinding,
     TextSource,
@@ -62,8 +64,20 @@ class Archive(Protocol):
 
     async def count(self, *, since: datetime) -> int: ...
 
-    def pages(self, *, since: datetime, rows: int, models: bool) -> AsyncGenerator[list[StoredDecision]]:
-        """All decisions from then on, the oldest first, that many at a time. With `models`, those that answered."""
+    def spans(self, *, since: datetime, rows: int) -> AsyncGenerator[Span]:
+        """All decisions from then on, the oldest first, in stretches of that many; the last one has no end."""
+        ...
+
+    def pages(self, span: Span, *, rows: int, models: bool) -> AsyncGenerator[list[StoredDecision]]:
+        """The decisions of a stretch, the oldest first, that many at a time. With `models`, those that answered."""
+        ...
+
+    async def lists_of(self, ruleset: str) -> Mapping[str, str] | None:
+        """The lists that a ruleset had, name to digest; None for one that was never active."""
+        ...
+
+    def opener(self) -> Callable[[], AbstractAsyncContextManager["Archive"]]:
+        """Something that can be sent to another process and opens the same archive there."""
         ...
 
 

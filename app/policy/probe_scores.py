@@ -1,8 +1,8 @@
 """From a probe's raw readings to the one number that the policy sees."""
 
-import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from math import exp
 from typing import NamedTuple
 
 from app.domain import Findings, ProbeFinding, ProbeReading, ProbeScore, Status
@@ -104,13 +104,14 @@ def _judge(reading: ProbeReading, calibration: Calibration | None, min_mass: flo
         return _Read(reading.status, reading.reason)
     if reading.log_yes is None or reading.log_no is None:
         return _Read(Status.FAILED, "no probabilities")
-    mass = _exp(reading.log_yes) + _exp(reading.log_no)
+    log_yes, log_no = reading.log_yes, reading.log_no
+    mass = _exp(log_yes) + _exp(log_no)
     if not mass <= 1 + _MASS_SLACK:
         return _Read(Status.FAILED, "not a probability")
     if mass < min_mass:
         return _Read(Status.FAILED, UNCLEAR)
     slope, intercept = (calibration.slope, calibration.intercept) if calibration else (1.0, 0.0)
-    p = _sigmoid(slope * (reading.log_yes - reading.log_no) + intercept)
+    p = _sigmoid(slope * (log_yes - log_no) + intercept)
     if not 0 <= p <= 1:
         return _Read(Status.FAILED, "not a probability")
     return _Read(Status.OK, None, p, mass if mass < 1 else 1.0)
@@ -126,10 +127,11 @@ def _partial(bad: _Read, missing: int, total: int) -> str:
 
 
 def _exp(x: float) -> float:
-    return math.exp(x if x < _MAX_EXPONENT else _MAX_EXPONENT)
+    return exp(x if x < _MAX_EXPONENT else _MAX_EXPONENT)
 
 
 def _sigmoid(x: float) -> float:
     if x >= 0:
-        return 1 / (1 + _exp(-x))
-    return _exp(x) / (1 + _exp(x))
+        return 1 / (1 + exp(-x))
+    risen = exp(x)
+    return risen / (1 + risen)

@@ -1,27 +1,32 @@
-"""A backtest over everything that is stored: pages out of the archive, chunks through several processes, one report."""
+"""A backtest over everything that is stored: stretches of the archive through several processes, one report."""
 
 import asyncio
 import gc
 import multiprocessing
 import os
+import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.domain import KeywordList, StoredDecision
-from app.errors import NotFound, WorkerCrashed
+import structlog
+
+from app.domain import KeywordList, Span, StoredDecision
+from app.errors import WorkerCrashed
 from app.policy.backtest import Backtest, Flip, Report, Sweeps, Tally, tally
 from app.policy.load import build_ruleset
-from app.policy.ports import Archive, Matcher, RulesetStore
+from app.policy.ports import Archive, Matcher
 from app.policy.rows import ListsOf, RowReader
 from app.policy.ruleset import Ruleset
 
-#: Decisions in a chunk: large enough for columns, small enough that a few in flight take little memory.
-CHUNK_ROWS = 1000
+#: Decisions that a process reads at once: enough for columns, and few enough to take little memory.
+PAGE_ROWS = 1000
+#: Decisions that it is given to do: enough that opening the database for them does not weigh.
+SPAN_ROWS = 5000
 #: Up to this many decisions, starting processes takes longer than the work.
 _FEW = 4000
 
@@ -39,85 +44,87 @@ class Plan:
     on_flips: Callable[[Sequence[Flip]], None] = lambda _: None
 
 
-async def rerun(plan: Plan, archive: Archive, rulesets: RulesetStore) -> Report:
+async def rerun(plan: Plan, archive: Archive) -> Report:
     """Raises StoreUnavailable, and WorkerCrashed when a process was killed, say for its memory."""
-    few = await archive.count(since=plan.since) <= _FEW
-    ruleset = plan.ruleset
-    given = (ruleset.source, ruleset.lists, plan.matcher, dict(plan.sweeps))
-    executor: Executor
-    if few:
-        work = _Work(*given)
-        executor, call = ThreadPoolExecutor(1), work.tally
-    else:
-        context = multiprocessing.get_context("spawn")
-        executor = ProcessPoolExecutor(max(1, plan.processes), context, initializer=_prepare, initargs=given)
-        call = _tally
-    backtest = Backtest(ruleset)
+    backtest = Backtest(plan.ruleset)
 
     def done(part: Tally) -> None:
         backtest.add(part)
         plan.on_flips(part.flips)
         plan.on_progress(backtest.decisions)
 
+    if await archive.count(since=plan.since) <= _FEW:
+        work = await asyncio.to_thread(_Work, plan.ruleset, plan.matcher, plan.sweeps)
+        done(await work.tally(archive, Span((plan.since, ""))))
+    else:
+        await _in_processes(plan, archive, done)
+    return backtest.report()
+
+
+async def _in_processes(plan: Plan, archive: Archive, done: Callable[[Tally], None]) -> None:
+    """Each process reads what it works on: nothing but places in the archive and counts goes between them."""
+    ruleset = plan.ruleset
+    given = (ruleset.source, ruleset.lists, plan.matcher, dict(plan.sweeps), archive.opener())
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(max(1, plan.processes), context, initializer=_prepare, initargs=given)
+    in_flight: set[asyncio.Future[Tally]] = set()
     try:
-        in_flight: set[asyncio.Future[Tally]] = set()
-        async with aclosing(_chunks(plan, archive, rulesets)) as chunks:
-            async for chunk, lists_of in chunks:
+        async with aclosing(archive.spans(since=plan.since, rows=SPAN_ROWS)) as spans:
+            async for span in spans:
                 if len(in_flight) > 2 * plan.processes:
                     finished, in_flight = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
                     for one in finished:
                         done(one.result())
-                in_flight.add(asyncio.get_running_loop().run_in_executor(executor, call, chunk, lists_of))
-        for part in await asyncio.gather(*in_flight):
-            done(part)
+                in_flight.add(asyncio.get_running_loop().run_in_executor(executor, _tally, span))
+        for next_done in asyncio.as_completed(in_flight):
+            done(await next_done)
     except BrokenProcessPool as broken:
         raise WorkerCrashed("a process of the backtest was killed") from broken
     finally:
         await asyncio.to_thread(executor.shutdown, cancel_futures=True)
-    return backtest.report()
-
-
-async def _chunks(
-    plan: Plan, archive: Archive, rulesets: RulesetStore
-) -> AsyncGenerator[tuple[list[StoredDecision], ListsOf]]:
-    """Each chunk with the lists that its rulesets had."""
-    known: dict[str, dict[str, str] | None] = {}
-    models = any(probe.calibration is not None for probe in plan.ruleset.policy.probes.values())
-    async with aclosing(archive.pages(since=plan.since, rows=CHUNK_ROWS, models=models)) as pages:
-        async for page in pages:
-            digests = {one.ruleset for one in page}
-            for digest in digests - known.keys():
-                known[digest] = await _lists_of(rulesets, digest)
-            yield page, {digest: lists for digest in digests if (lists := known[digest]) is not None}
-
-
-async def _lists_of(rulesets: RulesetStore, digest: str) -> dict[str, str] | None:
-    try:
-        return {one.name: one.digest for one in (await rulesets.find(digest)).lists}
-    except NotFound:
-        return None
 
 
 class _Work:
-    """What a process does; everything is made there, because compiled conditions do not travel."""
+    """What a process does."""
 
-    def __init__(
-        self, policy: str, lists: Sequence[KeywordList], matcher: Callable[[], Matcher], sweeps: Sweeps
-    ) -> None:
-        self._ruleset = build_ruleset(policy.encode(), lists)
-        self._reader = RowReader(self._ruleset, matcher())
+    def __init__(self, ruleset: Ruleset, matcher: Callable[[], Matcher], sweeps: Sweeps) -> None:
+        self._ruleset = ruleset
+        self._reader = RowReader(ruleset, matcher())
         self._sweeps = sweeps
+        self._models = any(probe.calibration is not None for probe in ruleset.policy.probes.values())
+        self._lists: dict[str, dict[str, str] | None] = {}
 
-    def tally(self, stored: list[StoredDecision], lists_of: ListsOf) -> Tally:
-        return tally(self._ruleset, self._reader, stored, lists_of, self._sweeps)
+    async def tally(self, archive: Archive, span: Span) -> Tally:
+        total = Tally()
+        async with aclosing(archive.pages(span, rows=PAGE_ROWS, models=self._models)) as pages:
+            async for page in pages:
+                lists_of = await self._lists_of(archive, page)
+                part = await asyncio.to_thread(tally, self._ruleset, self._reader, page, lists_of, self._sweeps)
+                total.add(part)
+                total.flips += part.flips
+        return total
+
+    async def _lists_of(self, archive: Archive, page: Sequence[StoredDecision]) -> ListsOf:
+        digests = {one.ruleset for one in page}
+        for digest in digests - self._lists.keys():
+            lists = await archive.lists_of(digest)
+            self._lists[digest] = None if lists is None else dict(lists)
+        return {digest: lists for digest in digests if (lists := self._lists[digest]) is not None}
 
 
-_work: list[_Work] = []
+Opener = Callable[[], AbstractAsyncContextManager[Archive]]
+
+_work: list[tuple[_Work, Opener]] = []
 
 
-def _prepare(policy: str, lists: Sequence[KeywordList], matcher: Callable[[], Matcher], sweeps: Sweeps) -> None:
+def _prepare(
+    policy: str, lists: Sequence[KeywordList], matcher: Callable[[], Matcher], sweeps: Sweeps, opener: Opener
+) -> None:
+    """Everything is made there, because compiled conditions do not travel."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _work[:] = [_Work(policy, lists, matcher, sweeps)]
+    # Standard output is the parent's, and may be a report that something else reads.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    _work[:] = [(_Work(build_ruleset(policy.encode(), lists), matcher, sweeps), opener)]
     # Rows are many and have no cycles: looking for some again and again takes longer than all the rest.
     gc.freeze()
     gc.disable()
@@ -131,7 +138,13 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _tally(stored: list[StoredDecision], lists_of: ListsOf) -> Tally:
-    counted = _work[0].tally(stored, lists_of)
+def _tally(span: Span) -> Tally:
+    work, opener = _work[0]
+
+    async def opened() -> Tally:
+        async with opener() as archive:
+            return await work.tally(archive, span)
+
+    counted = asyncio.run(opened())
     gc.collect()
     return counted

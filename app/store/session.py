@@ -53,6 +53,11 @@ class Database:
         self._closed = False
 
     @property
+    def url(self) -> str:
+        """To open the same database elsewhere. It may hold a password: never to be shown."""
+        return self._url.render_as_string(hide_password=False)
+
+    @property
     def is_sqlite(self) -> bool:
         return self._url.get_backend_name() == "sqlite"
 

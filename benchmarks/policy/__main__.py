@@ -61,7 +61,7 @@ def _rule(number: int, *, cel: bool) -> dict[str, Any]:
         "category": "goods",
         "when": {
             "any": [
-                f"probes.{probe}.p >= {0.6 + number / 200:.3f}",
+                f"probes.{probe}.p >= {0.6 + number / 1500:.5f}",
                 {"all": [f"keywords.{LISTS[number % 2]}.count > {number % 3}", third]},
             ]
         },
@@ -77,7 +77,7 @@ async def backtest(decisions: int, ruleset: Ruleset, path: Path, processes: int)
     await SqlRulesets(database).activate(text, change, after_seq=None, events=[])
     plan = Plan(ruleset, datetime.now(UTC) - timedelta(days=40), AhoCorasickMatcher, processes)
     began = time.perf_counter()
-    report = await rerun(plan, SqlArchive(database), SqlRulesets(database))
+    report = await rerun(plan, SqlArchive(database))
     wall_s = time.perf_counter() - began
     await database.aclose()
     assert report.decisions == decisions, report

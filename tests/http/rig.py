@@ -246,7 +246,7 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
     async def backtest(policy: bytes, since: datetime) -> Report:
         candidate = build_ruleset(policy, ruleset.current.lists)
         plan = Plan(candidate, since, AhoCorasickMatcher, processes=1)
-        return await rerun(plan, SqlArchive(database), SqlRulesets(database))
+        return await rerun(plan, SqlArchive(database))
 
     services = Services(
         version="1.2.3",

@@ -22,7 +22,7 @@ from app.domain import (
 )
 from app.policy.backtest import Flip, Report
 from app.policy.load import build_ruleset
-from app.policy.rerun import CHUNK_ROWS, Plan, rerun
+from app.policy.rerun import SPAN_ROWS, Plan, rerun
 from app.policy.ruleset import Ruleset
 from app.signals.keywords import AhoCorasickMatcher
 from app.store import Database, SqlArchive, SqlDecisionStore, SqlRulesets
@@ -89,7 +89,7 @@ async def store(
 
 async def backtest(database: Database, ruleset: Ruleset, **options: Any) -> Report:
     plan = Plan(ruleset, datetime(2026, 1, 1, tzinfo=UTC), AhoCorasickMatcher, processes=2, **options)
-    return await rerun(plan, SqlArchive(database), SqlRulesets(database))
+    return await rerun(plan, SqlArchive(database))
 
 
 async def test_flips_are_counted_by_rule_and_named(database: Database) -> None:
@@ -206,8 +206,8 @@ async def test_unreadable_rows_are_counted_apart(database: Database) -> None:
 
 async def test_many_decisions_go_through_processes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.policy.rerun._FEW", 10)
-    monkeypatch.setattr("app.policy.rerun.CHUNK_ROWS", 20)
-    assert CHUNK_ROWS > 20
+    monkeypatch.setattr("app.policy.rerun.SPAN_ROWS", 20)
+    assert SPAN_ROWS > 20
     await keep(database, OLD)
     found = [findings(a=a / 100) for a in range(0, 100, 2)]
     await asyncio.gather(*(store(database, one, Outcome.PASS, hour=at) for at, one in enumerate(found)))

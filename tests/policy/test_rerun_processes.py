@@ -17,10 +17,12 @@ from pathlib import Path
 from app.policy.load import load_ruleset
 from app.policy.rerun import _prepare
 from app.signals.keywords import AhoCorasickMatcher
+from app.store import Database, SqlArchive
 
 def main():
     ruleset = load_ruleset(Path("policies.yaml"), Path("rules"))
-    given = (ruleset.source, ruleset.lists, AhoCorasickMatcher, {})
+    archive = SqlArchive(Database("sqlite:///never-opened.db"))
+    given = (ruleset.source, ruleset.lists, AhoCorasickMatcher, {}, archive.opener())
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=_prepare, initargs=given) as executor:
         print(executor.submit(os.getpid).result(), flush=True)
