@@ -1,0 +1,111 @@
+"""Migration 0002 on a database that 0001 filled: old activations get an order, an author, and a last file content."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, text
+
+from app.domain import ActivationSource, Change, RulesetText
+from app.store import Database, SqlRulesets
+from app.store.migrate import config
+from tests.store import samples
+from tests.store.databases import PostgresServer, SqliteServer, opened
+
+#: (id, ruleset, minutes after noon): written out of order, two of them at the same moment, as two nodes did.
+_OLD = [
+    ("act_c", "sha256:two", 5),
+    ("act_a", "sha256:one", 0),
+    ("act_e", "sha256:one", 9),
+    ("act_d", "sha256:three", 5),
+]
+
+
+@pytest.fixture
+def empty_url(server: SqliteServer | PostgresServer) -> str:
+    return server.empty_url()
+
+
+def _to(connection: Connection, revision: str) -> None:
+    settings = config()
+    settings.attributes["connection"] = connection
+    command.upgrade(settings, revision)
+
+
+async def _at_0001(database: Database, activations: Sequence[tuple[str, str, int]]) -> None:
+    async with database.writing() as session:
+        connection = await session.connection()
+        await connection.run_sync(_to, "0001")
+        for digest in ("sha256:one", "sha256:two", "sha256:three"):
+            await connection.execute(
+                text(
+                    "INSERT INTO rulesets (digest, policy_digest, policy, lists, first_activated_at)"
+                    " VALUES (:digest, :policy, '# 两', '{}', :at)"
+                ),
+                {"digest": digest, "policy": digest.replace("sha256:", "sha256:policy-"), "at": _moment(database, 0)},
+            )
+        for activation_id, digest, minute in activations:
+            await connection.execute(
+                text(
+                    "INSERT INTO ruleset_activations (id, ruleset_digest, activated_at, source)"
+                    " VALUES (:id, :digest, :at, :source)"
+                ),
+                {
+                    "id": activation_id,
+                    "digest": digest,
+                    "at": _moment(database, minute),
+                    "source": "start" if minute == 0 else "file",
+                },
+            )
+
+
+def _moment(database: Database, minute: int) -> Any:
+    """As 0001 wrote it: SQLite has times as text."""
+    at: datetime = samples.NOON + timedelta(minutes=minute)
+    return at.strftime("%Y-%m-%d %H:%M:%S.%f") if database.is_sqlite else at
+
+
+async def test_old_activations_get_their_order_and_their_author(empty_url: str) -> None:
+    async with opened(empty_url) as database:
+        await _at_0001(database, _OLD)
+        await database.start()
+        history = await SqlRulesets(database).versions(limit=9)
+        assert [(one.seq, one.digest) for one in history] == [
+            (4, "sha256:one"),
+            (3, "sha256:three"),
+            (2, "sha256:two"),
+            (1, "sha256:one"),
+        ]
+        assert {one.change.author for one in history} == {"system"}
+        assert [one.change.forced for one in history] == [False] * 4
+        assert history[0].change.at == samples.NOON + timedelta(minutes=9)
+        assert history[-1].change.source is ActivationSource.START
+        assert (await SqlRulesets(database).find("sha256:two")).policy == "# 两"
+
+
+async def test_the_files_content_of_then_activates_nothing_and_a_new_one_does(empty_url: str) -> None:
+    async with opened(empty_url) as database:
+        await _at_0001(database, _OLD)
+        await database.start()
+        rulesets = SqlRulesets(database)
+        assert not await _from_file(rulesets, "one"), "it is in force, and the files had it last"
+        assert await _from_file(rulesets, "two")
+        head = await rulesets.head()
+        assert head is not None
+        assert (head.seq, head.digest) == (5, "sha256:two")
+
+
+async def test_a_database_without_activations_migrates_too(empty_url: str) -> None:
+    async with opened(empty_url) as database:
+        await _at_0001(database, [])
+        await database.start()
+        assert await SqlRulesets(database).head() is None
+        assert await _from_file(SqlRulesets(database), "one")
+
+
+async def _from_file(rulesets: SqlRulesets, name: str) -> bool:
+    kept = RulesetText(f"sha256:{name}", f"sha256:policy-{name}", "# 两", ())
+    change = Change(ActivationSource.FILE, "system", samples.NOON + timedelta(minutes=20))
+    return await rulesets.activate(kept, change, after_seq=None, events=[]) is not None
