@@ -12,12 +12,14 @@ from app.policy.schema import When
 from app.policy.scores import probe_of
 from app.policy.source import Path, Source
 from app.policy.surfaces import check_divisors, surface_program
+from app.policy.unreachable import check_reach
 from app.policy.vocabulary import Vocabulary
 
 
 class RuleCompiler:
-    """Compiles the rules of one draft; `problems` collects what is wrong with their conditions. `lists` are as the
-    needs have them, with the sources that are switched on; `list_names` has those of unsound lists too."""
+    """Compiles the rules of one draft; `problems` collects what is wrong with their conditions, `unreachable` what
+    could never come true, which is sound in itself. `lists` are as the needs have them, with the sources that are
+    switched on; `list_names` has those of unsound lists too."""
 
     def __init__(self, draft: Draft, source: Source, lists: Sequence[KeywordList], list_names: Iterable[str]) -> None:
         self._draft = draft
@@ -39,18 +41,21 @@ class RuleCompiler:
         )
         self._compiler = Compiler(self._vocabulary)
         self.problems: list[PolicyProblem] = []
+        self.unreachable: list[PolicyProblem] = []
 
     def programs(self) -> tuple[Program, dict[str, Program]]:
         """What decides, and what decides on each surface that has it otherwise. Drafts are compiled too, to find their
         problems."""
-        compiled = tuple(self._rules())
+        rules = dict(self._rules())
+        compiled = tuple(rules.values())
         live = tuple(one for one in compiled if one.rule.mode is not Mode.DRAFT)
         base = Program(self._compiler, self._vocabulary.thresholds, live)
         self.problems += check_divisors(self._draft.surfaces, compiled, self._source)
+        self.unreachable += check_reach(self._draft, self._source, base, rules)
         surfaces = self._draft.surfaces.items()
         return base, {name: surface_program(base, compiled, name, surface) for name, surface in surfaces}
 
-    def _rules(self) -> Iterator[CompiledRule]:
+    def _rules(self) -> Iterator[tuple[int, CompiledRule]]:
         for index, rule in self._draft.rules.items():
             tree = self._tree(rule.when, ("rules", index, "when"))
             if tree is None:
@@ -58,7 +63,7 @@ class RuleCompiler:
             leaves = tuple(conditions(tree))
             names = frozenset(name for condition in leaves for name in condition.names)
             binding = tuple(sorted(one.name for one in self._binding if _names_list(names, one)))
-            yield CompiledRule(rule, tree, leaves, names, binding)
+            yield index, CompiledRule(rule, tree, leaves, names, binding)
 
     def _tree(self, when: When, path: Path) -> Tree | None:
         if when.cel is not None:

@@ -318,7 +318,7 @@ def rebuild(text: RulesetText) -> Ruleset:
     """A stored ruleset, compiled again. Raises PolicyInvalid when this version of Portcullis does not take it, or when
     it is not what its digest names."""
     file = f"version {text.digest.removeprefix('sha256:')[:12]}"
-    ruleset = build_ruleset(text.policy.encode(), text.lists, file=file)
+    ruleset = build_ruleset(text.policy.encode(), text.lists, file=file, kept=True)
     if ruleset.digest != text.digest:
         raise PolicyInvalid((PolicyProblem(file, 1, 1, "the stored version is not what its digest names"),))
     return ruleset

@@ -58,10 +58,12 @@ def build_ruleset(
     rules_dir: str = "rules",
     list_problems: Sequence[PolicyProblem] = (),
     read: Reader | None = None,
+    kept: bool = False,
 ) -> Ruleset:
     """The ruleset of a policy's bytes and lists that are already read; `file` and `rules_dir` are what problems call
-    them. `read` gives the files that the policy includes; without it, its text brings them along. Raises
-    PolicyInvalid, `list_problems` included."""
+    them. `read` gives the files that the policy includes; without it, its text brings them along. What was `kept`
+    may have been put in force by a version that did not look for rules that can never be true: there they are warnings.
+    Raises PolicyInvalid, `list_problems` included."""
     document = read_document(data, file, read)
     value, source, problems = document.value, document.source, document.problems
     if value is None:
@@ -73,7 +75,7 @@ def build_ruleset(
     unsound = {Path(problem.file).stem for problem in list_problems}
     compiler = RuleCompiler(draft, source, readable, {keywords.name for keywords in lists} | unsound)
     program, surfaces = compiler.programs()
-    problems += compiler.problems
+    problems += compiler.problems + ([] if kept else compiler.unreachable)
     problems += check(draft, source, lists, rules_dir=rules_dir) if draft.ids else []
     if problems or list_problems or draft.policy is None:
         ordered = sorted(
@@ -91,7 +93,7 @@ def build_ruleset(
         needs=needs_of(draft, names, readable),
         program=program,
         surfaces=surfaces,
-        warnings=tuple(unused(draft, source, lists, names, rules_dir=rules_dir)),
+        warnings=(*(compiler.unreachable if kept else ()), *unused(draft, source, lists, names, rules_dir=rules_dir)),
     )
 
 

@@ -17,7 +17,7 @@ def test_nothing_true_passes() -> None:
 
 
 def test_the_gravest_true_rule_decides_whatever_the_order() -> None:
-    rules = [rule("r1", "true", "review"), rule("r2", HIGH), rule("r3", "false")]
+    rules = [rule("r1", "true", "review"), rule("r2", HIGH), rule("r3", "image.width > 100")]
     for order in permutations(rules):
         assert judge(ruleset(*order), findings(a=0.95)).outcome is Outcome.REJECT
 
@@ -196,30 +196,30 @@ class TestAllowRules:
         assert (evaluation.outcome, evaluation.degraded) == (Outcome.PASS, False)
 
     def test_hides_an_unknown_rule_only_if_it_names_it(self) -> None:
-        named = ruleset(rule("r1", HIGH), allow("shop", "true", "r1"))
+        named = ruleset(rule("r1", HIGH), allow("shop", "image.width > 0", "r1"))
         evaluation = judge(named, findings(a=None))
         assert (evaluation.outcome, evaluation.degraded) == (Outcome.PASS, True)
-        other = ruleset(rule("r1", HIGH), rule("r2", BANNED), allow("shop", "true", "r2"))
+        other = ruleset(rule("r1", HIGH), rule("r2", BANNED), allow("shop", "image.width > 0", "r2"))
         assert judge(other, findings(a=None)).outcome is Outcome.REVIEW
 
     def test_never_beats_a_binding_list(self) -> None:
-        rules = ruleset(rule("r1", {"any": [HIGH, "keywords.sworn.count > 0"]}), allow("shop", "true", "r1"))
+        rules = ruleset(rule("r1", {"any": [HIGH, "keywords.sworn.count > 0"]}), allow("shop", "image.width > 0", "r1"))
         assert judge(rules, findings(a=0.95)).outcome is Outcome.PASS
         assert judge(rules, findings(matches=[match("sworn")])).outcome is Outcome.REJECT
         assert judge(rules, findings(a=0.95, matches=[match("sworn")])).outcome is Outcome.REJECT
 
     @pytest.mark.parametrize("when", ["!(keywords.sworn.count == 0)", {"not": "keywords.sworn.count == 0"}])
     def test_a_binding_list_binds_however_it_is_written(self, when: object) -> None:
-        rules = ruleset(rule("r1", when), allow("shop", "true", "r1"))
+        rules = ruleset(rule("r1", when), allow("shop", "image.width > 0", "r1"))
         assert judge(rules, findings(matches=[match("sworn")])).outcome is Outcome.REJECT
 
     def test_a_binding_list_that_may_have_matches_binds(self) -> None:
-        rules = ruleset(rule("r1", {"any": [HIGH, "keywords.sworn.count > 0"]}), allow("shop", "true", "r1"))
+        rules = ruleset(rule("r1", {"any": [HIGH, "keywords.sworn.count > 0"]}), allow("shop", "image.width > 0", "r1"))
         assert judge(rules, findings(ocr=Status.FAILED)).outcome is Outcome.REVIEW
         assert judge(rules, findings(a=0.95, ocr=Status.FAILED)).outcome is Outcome.REJECT
 
     def test_a_shadow_allow_rule_sets_nothing_aside(self) -> None:
-        rules = ruleset(rule("r1", HIGH), allow("shop", "true", "r1", mode="shadow"))
+        rules = ruleset(rule("r1", HIGH), allow("shop", "image.width > 0", "r1", mode="shadow"))
         assert judge(rules, findings(a=0.95)).outcome is Outcome.REJECT
 
 
@@ -252,7 +252,7 @@ def test_file_order_of_rules_changes_only_the_order_of_the_trace() -> None:
         rule("r1", HIGH),
         rule("r2", BANNED, "review"),
         allow("a1", "image.width > 4", "r1", "r2"),
-        allow("a2", "true", "r1"),
+        allow("a2", "image.width > 0", "r1"),
         rule("r3", "probes.b.p > 0.5", on_unknown="reject"),
     ]
     found = findings(a=0.95, b=None, matches=[match("banned")])

@@ -1,4 +1,4 @@
-"""The wording of every mistake: `golden/<name>.yaml` gives exactly `golden/<name>.txt`.
+"""The wording of every mistake and warning: `golden/<name>.yaml` gives exactly `golden/<name>.txt`.
 
 To accept new wording, run `python -m tests.policy.test_golden` and read the diff.
 """
@@ -17,10 +17,10 @@ CASES = sorted(path.stem for path in GOLDEN.glob("*.yaml"))
 
 def told(name: str) -> str:
     try:
-        build_ruleset((GOLDEN / f"{name}.yaml").read_bytes(), LISTS)
+        ruleset = build_ruleset((GOLDEN / f"{name}.yaml").read_bytes(), LISTS)
     except PolicyInvalid as invalid:
         return f"{invalid}\n"
-    return "no problem\n"
+    return "".join(f"warning: {one.render()}\n" for one in ruleset.warnings) or "no problem\n"
 
 
 @pytest.mark.parametrize("name", CASES)

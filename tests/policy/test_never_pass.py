@@ -50,8 +50,8 @@ LEAVES = st.sampled_from(
         "probes.b.p > 0.5 || keywords.sworn.count > 0",
         "context.has_caption",
         "image.frames > 1 && probes.a.p != probes.b.p",
-        "true",
-        "false",
+        "image.width > 0",
+        "image.width > 100",
     ]
 )
 TREES = st.recursive(
