@@ -20,7 +20,7 @@ _MEANINGS: dict[str, type[EngineError]] = {
 
 def refusal(what: str) -> EngineError:
     """Of a file that llama.cpp has just refused; `what` begins the sentence."""
-    said = logs.last_error()
+    said = logs.troubles()
     meaning = next((error for words, error in _MEANINGS.items() if words in said), ModelFileCorrupt)
     return meaning(f"{what}: {said or 'no reason given'}")
 

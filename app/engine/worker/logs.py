@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from collections import deque
 from typing import Any
 
 import llama_cpp
@@ -16,8 +17,9 @@ _CONTINUES = 5
 #: Many sequences share the context; none of them is let beyond what the model was trained on.
 _HARMLESS = "possible training context overflow"
 
-#: What was last reported as wrong: a load failure's reason reaches the caller only through the log.
-_last_error = ""
+#: What was last reported as wrong: a load failure's reason reaches the caller only through the log, and the last line
+#: of it merely says that there was one.
+_troubles: deque[str] = deque(maxlen=4)
 _letter = "D"
 _wanted = "IWE"
 
@@ -25,8 +27,9 @@ _wanted = "IWE"
 account = Account()
 
 
-def last_error() -> str:
-    return _last_error
+def troubles() -> str:
+    """What was last reported as wrong, in its order; empty for nothing."""
+    return "; ".join(dict.fromkeys(_troubles))
 
 
 def log(letter: str, text: str) -> None:
@@ -42,14 +45,14 @@ def only_trouble() -> None:
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator, unused-ignore]
 def _forward(level: int, text: bytes, _user_data: Any) -> None:
-    global _last_error, _letter  # noqa: PLW0603 - llama.cpp keeps one global callback
+    global _letter  # noqa: PLW0603 - llama.cpp keeps one global callback
     if level != _CONTINUES:
         _letter = _LETTERS.get(level, "D")
     line = text.decode("utf-8", "replace").rstrip()
     if not line or _letter not in _wanted:
         return
     if _letter == "E":
-        _last_error = line
+        _troubles.append(" ".join(line.split()))
     account.hear(line)
     log("I" if _HARMLESS in line else _letter, line)
 

@@ -135,7 +135,7 @@ def _load_context(model: Any, order: Load, least_step: int) -> Any:
     if not context:
         raise EngineUnavailable(
             f"llama.cpp cannot make a context of {order.context_tokens} tokens with these settings: "
-            f"{logs.last_error() or 'no reason given'}"
+            f"{logs.troubles() or 'no reason given'}"
         )
     return context
 

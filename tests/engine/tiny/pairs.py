@@ -73,18 +73,22 @@ class Weights:
 def write_pair(name: str, folder: Path, *, width: int = WIDTH, template: str | None = "its own") -> tuple[Path, Path]:
     """`model.gguf` and `mmproj.gguf` in the folder. `template` None leaves it out."""
     folder.mkdir(parents=True, exist_ok=True)
-    text, vision = _ARCHITECTURES[name]
-    metadata, weights = text(width)
+    (metadata, weights), eyes = parts(name, width)
     if template is None:
         metadata.pop("tokenizer.chat_template", None)
     elif template != "its own":
         metadata["tokenizer.chat_template"] = template
     model = write_gguf(folder / "model.gguf", metadata, weights.tensors)
-    metadata, weights = vision(width)
-    return model, write_gguf(folder / "mmproj.gguf", metadata, weights.tensors)
+    return model, write_gguf(folder / "mmproj.gguf", eyes[0], eyes[1].tensors)
 
 
 Part = tuple[dict[str, object], Weights]
+
+
+def parts(name: str, width: int = WIDTH) -> tuple[Part, Part]:
+    """What is written into model and projector."""
+    text, vision = _ARCHITECTURES[name]
+    return text(width), vision(width)
 
 
 def _qwen2vl(width: int) -> Part:
