@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from app.domain import Answer, Question, QuestionKind, Status
 from app.engine.base import AnswerWords, Reason, unanswered
+from app.engine.remote.structured import held_to
 from app.engine.remote.wire import Choice, TopLogprob
 
 #: How far the probability of an answer (yes against no, a choice against the others) may be from what is said.
@@ -77,6 +78,11 @@ def _read_text(question: Question, choice: Choice) -> Answer:
         return unanswered(question, Status.FAILED, Reason.MALFORMED_ANSWER)
     if choice.finish_reason == "content_filter":
         return unanswered(question, Status.FAILED, Reason.ENGINE_REFUSED)
+    if question.json_schema is not None:
+        held = held_to(text, question.json_schema)
+        if held is None:
+            return unanswered(question, Status.FAILED, Reason.SCHEMA_NOT_MET)
+        return Answer(question_id=question.id, status=Status.OK, text=held)
     # No database takes a NUL in text.
     text = text.replace("\0", "\ufffd").strip()
     truncated = choice.finish_reason == "length"

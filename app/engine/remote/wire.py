@@ -9,6 +9,7 @@ from app.domain import Question, QuestionKind
 from app.engine.base import Reason
 from app.engine.remote.faults import RemoteFault
 from app.engine.remote.plain import plain
+from app.engine.remote.structured import response_format
 
 #: Longer lists and names are nobody's: a bound for what a broken server may make us hold.
 _MOST_ENTRIES = 4096
@@ -79,6 +80,8 @@ def request_body(model: str, question: Question, uri: str, *, top_logprobs: int)
     }
     if question.kind is QuestionKind.GENERATE:
         body["max_tokens"] = question.max_tokens
+        if question.json_schema is not None:
+            body["response_format"] = response_format(question.json_schema)
     else:
         body |= {"max_tokens": 1, "logprobs": True, "top_logprobs": top_logprobs}
     return json.dumps(body).encode()
