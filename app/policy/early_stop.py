@@ -38,7 +38,8 @@ def still_open(
 
 def _matter(ruleset: Ruleset, evaluation: Evaluation) -> Iterable[str]:
     """Everything that what is undecided hangs on, whether it is to come or not."""
-    binding = {compiled.rule.id: compiled.binding for compiled in ruleset.program.rules}
+    program = ruleset.program_for(evaluation.surface)
+    binding = {compiled.rule.id: compiled.binding for compiled in program.rules}
     lists = {keywords.name: keywords for keywords in ruleset.needs.lists}
     for rule in evaluation.rules:
         if rule.result is Truth.UNKNOWN:

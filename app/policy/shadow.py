@@ -7,12 +7,14 @@ is `policies.shadow.yaml` beside `policies.yaml`. Its content counts when it cha
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from app.domain import Activation, ActivationSource, AuditEvent, Change, ShadowText, new_id
 from app.errors import NotFound, PolicyConflict, PolicyInvalid, PolicyProblem, PortcullisError, StoreUnavailable
+from app.policy.include import Reader, read_included
 from app.policy.live import FOLLOW_INTERVAL_S, LiveRuleset
 from app.policy.load import build_ruleset
 from app.policy.ports import ShadowStore
@@ -165,8 +167,8 @@ class ShadowPolicy:
         except PolicyInvalid as invalid:
             return None, invalid.problems
 
-    def _build(self, policy: bytes) -> Ruleset:
-        return build_ruleset(policy, self._live.current.lists, file=self._path.name)
+    def _build(self, policy: bytes, read: Reader | None = None) -> Ruleset:
+        return build_ruleset(policy, self._live.current.lists, file=self._path.name, read=read)
 
     async def _read(self) -> bytes | None:
         """The file's beginning, as far as a policy may be long; None without a file."""
@@ -181,7 +183,7 @@ class ShadowPolicy:
     async def _checked(self, data: bytes) -> Ruleset | None:
         """The policy in the file; None, and said once, where there is something wrong with it."""
         try:
-            ruleset = await asyncio.to_thread(self._build, data)
+            ruleset = await asyncio.to_thread(self._build, data, partial(read_included, self._path.parent))
         except PolicyInvalid as invalid:
             self._reject(invalid.problems)
             return None

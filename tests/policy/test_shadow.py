@@ -143,6 +143,17 @@ async def test_the_file_is_a_door_too(path: Path) -> None:
     assert store.told == [("policy.shadow_set", "file"), ("policy.shadow_removed", "file")]
 
 
+async def test_the_file_may_include_others(path: Path) -> None:
+    shadow = await node(path, Store())
+    whole = yaml.safe_load(policy(0.6))
+    (path.parent / "numbers.yaml").write_text(yaml.safe_dump({"thresholds": whole.pop("thresholds")}))
+    shadow_path(path).write_text(yaml.safe_dump(whole | {"include": ["numbers.yaml"]}))
+    assert await shadow.reload()
+    await shadow.follow()
+    assert high(shadow) == 0.6
+    assert not shadow.status.problems
+
+
 async def test_a_restart_with_the_same_file_undoes_nothing(path: Path) -> None:
     store = Store()
     shadow_path(path).write_text(policy(0.6))

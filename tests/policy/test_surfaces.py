@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from app.domain import Mode, Outcome, UploadContext
+from app.domain import Mode, Outcome, Status, UploadContext
 from app.errors import PolicyInvalid
 from app.policy.cases import check_cases
+from app.policy.early_stop import still_open
 from app.policy.evaluate import see
 from app.policy.explain import explain
 from app.policy.replay import Row, replay
@@ -107,6 +108,17 @@ class TestNeeds:
         rules = with_surfaces(HIGH | {"mode": "draft"}, LISTED, avatar={"rules": {"high": {"mode": "shadow"}}})
         assert {one.probe for one in rules.needs.probes} == {"a"}
         assert not any("probes.a" in one.message for one in rules.warnings)
+
+    def test_a_binding_list_of_a_rule_that_one_surface_alone_has_is_waited_for(self) -> None:
+        rules = with_surfaces(
+            rule("high", "probes.a.p >= thresholds.high || keywords.sworn.count > 0", mode="draft"),
+            LISTED,
+            allow("fine", "probes.b.p < 0.5", "high"),
+            avatar={"rules": {"high": {"mode": "live"}}},
+        )
+        found = findings(a=0.95, ocr=Status.SKIPPED)
+        context = UploadContext(surface="avatar")
+        assert still_open(rules, found, context, model_digest=None, pending=["ocr"]) == {"ocr"}
 
     def test_a_probe_whose_only_rule_is_off_on_one_surface_is_asked(self) -> None:
         rules = with_surfaces(HIGH, avatar={"rules": {"high": {"mode": "off"}}})
