@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import Field, StringConstraints, ValidationError, model_validator
@@ -12,8 +12,8 @@ from app.engine import base
 from app.engine.digests import file_digest
 from app.errors import ConfigurationError, ModelFileMissing
 
-#: The entry whose chat form a model given by path uses when none is named.
-DEFAULT_FORM = "youtu-vl-4b"
+#: The entry whose words and token budget a model given by path uses when none is named.
+DEFAULT_WORDS = "youtu-vl-4b"
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -51,14 +51,14 @@ class CatalogueWords(Value):
 
 class CatalogueEntry(Value):
     """One model. `repository` is on Hugging Face; None for a model that ships with the project. `picture_tokens` is
-    the most that one picture may take of the context."""
+    the most that one picture may take of the context. `chat_form` is `template` where the model's own file says it."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     title: Text
     repository: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")] | None
     revision: Text | None
     files: CatalogueFiles
-    chat_form: CatalogueForm
+    chat_form: Literal["template"] | CatalogueForm
     words: CatalogueWords
     picture_tokens: Annotated[int, Field(ge=1, le=16384)]
     licence: Text
@@ -138,13 +138,14 @@ def resolve(
     projector: Path | None = None,
     chat_form: str | None = None,
 ) -> base.ModelFiles:
-    """What to start for a model setting: an id of the catalogue, or the path of a GGUF file with its projector.
+    """What to start for a model setting: an id of the catalogue, or the path of a GGUF file with its projector. Without
+    `chat_form`, the id of an entry that lends its own, a file given by path is asked in the form of its own template.
 
     Does not look whether the files are there: a missing one is a state of the engine, not a reason not to serve.
     Raises ConfigurationError for an unknown id and for a path without its projector.
     """
     if _looks_like_path(model):
-        return _from_path(catalogue, Path(model).expanduser(), projector, catalogue.entry(chat_form or DEFAULT_FORM))
+        return _from_path(catalogue, Path(model).expanduser(), projector, chat_form)
     entry = catalogue.entry(model)
     if projector is not None or chat_form is not None:
         raise ConfigurationError(f"the model '{model}' comes with projector and chat form; give those only with a path")
@@ -153,7 +154,7 @@ def resolve(
         name=entry.id,
         model=model_path,
         projector=projector_path,
-        chat_form=base.ChatForm(**entry.chat_form.model_dump()),
+        chat_form=_form(entry),
         words=base.AnswerWords(yes=entry.words.yes, no=entry.words.no),
         picture_tokens=entry.picture_tokens,
         demonstration=entry.demonstration,
@@ -163,17 +164,22 @@ def resolve(
     )
 
 
-def _from_path(catalogue: Catalogue, model: Path, projector: Path | None, form: CatalogueEntry) -> base.ModelFiles:
+def _form(entry: CatalogueEntry) -> base.ChatForm | None:
+    return None if entry.chat_form == "template" else base.ChatForm(**entry.chat_form.model_dump())
+
+
+def _from_path(catalogue: Catalogue, model: Path, projector: Path | None, chat_form: str | None) -> base.ModelFiles:
     if projector is None:
         raise ConfigurationError(f"the model {model} is given by path, so its projector must be given too")
+    like = catalogue.entry(chat_form or DEFAULT_WORDS)
     return base.ModelFiles(
         name=model.stem,
         model=model,
         projector=projector,
-        chat_form=base.ChatForm(**form.chat_form.model_dump()),
-        words=base.AnswerWords(yes=form.words.yes, no=form.words.no),
-        picture_tokens=form.picture_tokens,
-        demonstration=form.demonstration or _is_demonstration(catalogue, model),
+        chat_form=None if chat_form is None else _form(like),
+        words=base.AnswerWords(yes=like.words.yes, no=like.words.no),
+        picture_tokens=like.picture_tokens,
+        demonstration=like.demonstration or _is_demonstration(catalogue, model),
         missing_hint="PORTCULLIS_MODEL and PORTCULLIS_PROJECTOR must name files that exist",
     )
 

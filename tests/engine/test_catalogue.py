@@ -60,19 +60,40 @@ def test_an_id_resolves_to_its_files(catalogue: Catalogue, tmp_path: Path) -> No
 
 
 def test_an_unknown_id_is_told_the_known_ones(catalogue: Catalogue) -> None:
-    with pytest.raises(ConfigurationError, match="no model 'youtu' in the catalogue; it has youtu-vl-4b, demo"):
+    with pytest.raises(ConfigurationError, match="no model 'youtu' in the catalogue; it has youtu-vl-4b, .*, demo"):
         resolve(catalogue, "youtu", models_dir=MODELS)
 
 
-def test_a_path_needs_its_projector_and_takes_a_chat_form(catalogue: Catalogue) -> None:
+def test_a_path_needs_its_projector_and_brings_its_chat_form(catalogue: Catalogue) -> None:
     with pytest.raises(ConfigurationError, match="its projector must be given too"):
         resolve(catalogue, "/models/mine.gguf", models_dir=MODELS)
 
     files = resolve(catalogue, "/models/mine.gguf", models_dir=MODELS, projector=Path("/models/eyes.gguf"))
 
     assert (files.name, files.model, files.projector) == ("mine", Path("/models/mine.gguf"), Path("/models/eyes.gguf"))
+    assert files.chat_form is None
     assert files.picture_tokens == 2048
     assert not files.demonstration
+
+
+def test_an_entry_lends_its_chat_form_to_a_path(catalogue: Catalogue) -> None:
+    mine, eyes = "/models/mine.gguf", Path("/models/eyes.gguf")
+
+    lent = resolve(catalogue, mine, models_dir=MODELS, projector=eyes, chat_form="youtu-vl-4b")
+    template = resolve(catalogue, mine, models_dir=MODELS, projector=eyes, chat_form="gemma-3-4b")
+
+    assert lent.chat_form == resolve(catalogue, "youtu-vl-4b", models_dir=MODELS).chat_form
+    assert lent.chat_form is not None
+    assert template.chat_form is None
+    assert template.picture_tokens == 256
+    with pytest.raises(ConfigurationError, match="no model 'nobodys'"):
+        resolve(catalogue, mine, models_dir=MODELS, projector=eyes, chat_form="nobodys")
+
+
+def test_models_of_other_families_are_asked_as_their_own_template_says(catalogue: Catalogue) -> None:
+    forms = {entry.id: resolve(catalogue, entry.id, models_dir=MODELS).chat_form for entry in catalogue.models}
+
+    assert [name for name, form in forms.items() if form is None] == ["qwen2.5-vl-7b", "gemma-3-4b"]
 
 
 def test_an_id_takes_no_projector_of_another(catalogue: Catalogue) -> None:
@@ -97,6 +118,7 @@ def test_the_demonstration_model_stays_one_under_another_name(
         ({"revision": None}, "repository and revision belong together"),
         ({"words": {"yes": ["Yes", "No"], "no": ["No"]}}, "No cannot mean both yes and no"),
         ({"words": {"yes": [], "no": ["No"]}}, r"models\.0\.words\.yes"),
+        ({"chat_form": "of its own"}, r"models\.0\.chat_form"),
         ({"id": "demo"}, "two models have the same id"),
         ({"id": "../../etc"}, r"models\.0\.id"),
         ({"surprise": 1}, r"models\.0\.surprise"),
