@@ -60,7 +60,7 @@ def test_an_id_resolves_to_its_files(catalogue: Catalogue, tmp_path: Path) -> No
 
 
 def test_an_unknown_id_is_told_the_known_ones(catalogue: Catalogue) -> None:
-    with pytest.raises(ConfigurationError, match="no model 'youtu' in the catalogue; it has youtu-vl-4b, .*, demo"):
+    with pytest.raises(ConfigurationError, match=r"no model 'youtu' in the catalogue; it has youtu-vl-4b, .*, demo"):
         resolve(catalogue, "youtu", models_dir=MODELS)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from app.engine.base import AnswerWords
-from app.engine.catalogue import DEFAULT_FORM, Catalogue
+from app.engine.catalogue import DEFAULT_WORDS, Catalogue
 from app.engine.remote.config import RemoteConfig, server_url
 
 
@@ -24,7 +24,7 @@ def remote_config(
 ) -> RemoteConfig:
     """What counts as yes and no comes from the catalogue's entry `chat_form`; the chat form itself is the server's.
     A digest of the catalogue's demonstration model makes it one. Raises ConfigurationError."""
-    words = catalogue.entry(chat_form or DEFAULT_FORM).words
+    words = catalogue.entry(chat_form or DEFAULT_WORDS).words
     demonstrations = {f"sha256:{entry.files.model.sha256}" for entry in catalogue.models if entry.demonstration}
     return RemoteConfig(
         url=server_url(url),
