@@ -119,6 +119,7 @@ def build(settings: Settings) -> Portcullis:
         deadlines=Deadlines(default_s=settings.deadline_s, longest_s=settings.max_deadline_s),
         beside=comparing,
         cache=cache,
+        full_share=settings.early_stop_full_share,
     )
     scheduler = _scheduler(settings, database, audit_log, desk, ForgettingFiles(evidence, cache))
     service = Service(database, evidence, pool, engine, ruleset, scheduler, moderator, audit_log, shadow, comparing)

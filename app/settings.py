@@ -137,6 +137,13 @@ class Settings(BaseSettings):
         description="How long what was found of a picture may be used for the next upload of it.",
     )
 
+    early_stop_full_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of uploads that are asked everything although the policy stops early, so that there is "
+        "something to compare with.",
+    )
     shadow_sample: float = Field(
         0.05,
         ge=0,

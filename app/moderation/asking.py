@@ -46,6 +46,11 @@ class Asking:
         self._stream: Answers | None = None
         self._leader: Leader[Any] | None = None
 
+    @property
+    def open(self) -> Collection[str]:
+        """The ids of what is neither answered nor given up."""
+        return self._open.keys()
+
     async def run(self, watch: Stopwatch) -> None:
         """Returns when every question is answered, given up or late. Never raises for a fault of the engine."""
         before = self._engine.info
@@ -61,6 +66,8 @@ class Asking:
                         await self._round(watch, before, follow=left > 0)
         except TimeoutError:
             log.warning("engine overran the deadline", action="engine_overran")
+        finally:
+            self._open.clear()
 
     def cancel(self, question_ids: Collection[str], *, reason: str) -> None:
         """Nobody wants these any more: those that are open are heard of at once as skipped."""

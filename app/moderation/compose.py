@@ -10,6 +10,7 @@ import app
 from app.domain import (
     AuditEvent,
     Decision,
+    DecisionRecord,
     EngineInfo,
     Evaluation,
     Findings,
@@ -19,10 +20,12 @@ from app.domain import (
     Question,
     ReviewCase,
     Severity,
+    Status,
     TextFinding,
     new_id,
 )
 from app.domain.decision import PublishedText
+from app.moderation.gathering import DECIDED
 from app.policy.ruleset import Ruleset
 
 
@@ -49,6 +52,7 @@ def decision(
     evaluation: Evaluation,
     findings: Findings,
     *,
+    decision_id: str,
     pins: Pins,
     demo: bool,
     timing_ms: Mapping[str, float],
@@ -56,7 +60,7 @@ def decision(
     at: datetime,
 ) -> Decision:
     return Decision(
-        id=new_id("dec"),
+        id=decision_id,
         outcome=evaluation.outcome,
         passed=evaluation.outcome is Outcome.PASS,
         degraded=evaluation.degraded,
@@ -90,13 +94,14 @@ def review_case(decision: Decision, priority: Severity) -> ReviewCase | None:
     return ReviewCase(id=decision.case_id, decision_id=decision.id, priority=priority, opened_at=decision.created_at)
 
 
-def audit_event(decision: Decision, key_id: str) -> AuditEvent:
-    """Ids, digests and outcomes only: the log outlives the erasure of what was found."""
+def audit_event(record: DecisionRecord) -> AuditEvent:
+    """Ids, digests, names and outcomes only: the log outlives the erasure of what was found."""
+    decision, skipped = record.decision, skipped_early(record.findings)
     return AuditEvent(
         id=new_id("evt"),
         kind="decision.made",
         at=decision.created_at,
-        actor=key_id,
+        actor=record.key_id,
         subject=decision.id,
         body={
             "outcome": decision.outcome.value,
@@ -108,8 +113,19 @@ def audit_event(decision: Decision, key_id: str) -> AuditEvent:
             "model": decision.pins.model,
             "case_id": decision.case_id,
             "supersedes": decision.supersedes,
+            # Only where something was: what is there of every decision stays what it was.
+            **({"skipped": skipped} if skipped else {}),
         },
     )
+
+
+def skipped_early(findings: Findings) -> list[str]:
+    """What the model was not asked to the end because no rule could use it, by name."""
+    readings = ((f"probes.{name}", one) for name, probe in findings.probes.items() for one in probe.readings)
+    ends = [(name, one.status, one.reason) for name, one in readings]
+    ends.append(("model_text", findings.model_text.status, findings.model_text.reason))
+    ends.append(("scene", findings.scene.status, findings.scene.reason))
+    return sorted({name for name, status, reason in ends if status is Status.SKIPPED and reason == DECIDED})
 
 
 def _published(text: TextFinding) -> PublishedText:

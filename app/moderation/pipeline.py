@@ -13,6 +13,7 @@ from app.metrics import DECISIONS, REFUSED_UPLOADS
 from app.moderation import compose
 from app.moderation.admission import Admission
 from app.moderation.collect import Collector, Signals
+from app.moderation.early_stop import EarlyStop, runs_in_full
 from app.moderation.findings_cache import FindingsCache
 from app.moderation.ports import Beside, DecisionStore, Engine, EvidenceStore
 from app.moderation.timing import FINISH_RESERVE_S, Stopwatch
@@ -35,7 +36,8 @@ class Deadlines:
 
 class Moderator:
     """Turns uploads into decisions. `ruleset` gives the ruleset of the moment: an upload finishes under the one it
-    began with, whatever is activated meanwhile."""
+    began with, whatever is activated meanwhile. Where its policy stops early, `full_share` (0..1) of the uploads are
+    asked everything all the same."""
 
     def __init__(
         self,
@@ -50,10 +52,12 @@ class Moderator:
         deadlines: Deadlines,
         beside: Beside | None = None,
         cache: FindingsCache | None = None,
+        full_share: float = 0.01,
     ) -> None:
         self._intake = intake
         self._signals = signals
         self._collector = Collector(signals, engine, cache)
+        self._full_share = full_share
         self._engine = engine
         self._ruleset = ruleset
         self._decisions = decisions
@@ -86,8 +90,10 @@ class Moderator:
             return earlier
         with watch.stage("intake"):
             image = await self._decode(upload.data, watch)
-        findings = await self._collector.collect(image, upload.context, ruleset.needs, watch)
-        record, case = self._judge(upload, ruleset, image, findings, watch)
+        decision_id = new_id("dec")
+        stop = self._early_stop(decision_id, upload, ruleset)
+        findings = await self._collector.collect(image, upload.context, ruleset.needs, watch, stop=stop)
+        record, case = self._judge(upload, ruleset, image, findings, watch, decision_id=decision_id)
         with watch.stage("store"):
             decision = await self._commit(record, case, image, upload.data)
         if self._beside is not None and decision.id == record.decision.id:
@@ -116,8 +122,13 @@ class Moderator:
         except WorkerTimeout as timeout:
             raise NotReady("the picture could not be decoded within the deadline", retry_after_s=2) from timeout
 
+    def _early_stop(self, decision_id: str, upload: Upload, ruleset: Ruleset) -> EarlyStop | None:
+        if not ruleset.policy.defaults.early_stop or runs_in_full(decision_id, self._full_share):
+            return None
+        return EarlyStop(ruleset, upload.context, lambda: self._engine.info.model_digest)
+
     def _judge(
-        self, upload: Upload, ruleset: Ruleset, image: Image, findings: Findings, watch: Stopwatch
+        self, upload: Upload, ruleset: Ruleset, image: Image, findings: Findings, watch: Stopwatch, *, decision_id: str
     ) -> tuple[DecisionRecord, ReviewCase | None]:
         engine = self._engine.info
         with watch.stage("policy"):
@@ -125,6 +136,7 @@ class Moderator:
         decision = compose.decision(
             evaluation,
             findings,
+            decision_id=decision_id,
             pins=compose.pins(
                 ruleset,
                 engine,
@@ -152,7 +164,7 @@ class Moderator:
     async def _commit(self, record: DecisionRecord, case: ReviewCase | None, image: Image, data: bytes) -> Decision:
         """The picture first: a decision without its evidence would be worse than evidence without a decision."""
         await self._evidence.put(image, data)
-        event = compose.audit_event(record.decision, record.key_id)
+        event = compose.audit_event(record)
         decision = await self._decisions.record(record, [event], case)
         if decision.id == record.decision.id:
             DECISIONS.labels(decision.outcome.value, str(decision.degraded).lower()).inc()

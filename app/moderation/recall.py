@@ -94,7 +94,7 @@ class Recall:
     def question(self, frame: Frame, question: Question, engine: EngineInfo) -> Part[Answer] | None:
         """Which answer is wanted, whatever a policy calls the question. None where nothing can be remembered: without
         a digest nobody knows which model answers."""
-        if self._cache is None or engine.model_digest is None or engine.projector_digest is None:
+        if self._cache is None or engine.model_digest is None:
             return None
         pins = engine.name, engine.model_digest, engine.projector_digest
         return Part(self._picture, self._cache.digest(pins, self._plan, frame.index, replace(question, id="")), _ANSWER)

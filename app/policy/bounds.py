@@ -1,7 +1,7 @@
 """Conditions over numbers that may be higher than what is known.
 
 With OCR failed, a keyword count is only *at least* what the caption gave. A condition is then true (false) only if it
-is true (false) for every value that the number may have. Three arguments can show that; where neither does, the condition
+is true (false) for every value that the number may have. Three arguments can show that; where none does, it
 is unknown:
 
 - **Without it.** What is true (false) while nothing is known of the number is so for all its values.

@@ -49,12 +49,14 @@ class Signals(Part):
 
 class Defaults(Part):
     """`language` is the one every text must have; `ask` lists the languages that every probe is asked in. A probe
-    answer whose yes and no words together have less probability than `min_mass` is no answer."""
+    answer whose yes and no words together have less probability than `min_mass` is no answer. With `early_stop` the
+    model is not asked to the end what no live or shadow rule can use any more."""
 
     on_unknown: OnUnknown = Outcome.REVIEW
     language: Language = "en"
     ask: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en",)
     min_mass: MinMass = 0.5
+    early_stop: StrictBool = False
     signals: Signals = Signals()
 
 
