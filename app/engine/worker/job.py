@@ -112,9 +112,10 @@ class Job:
             if question.kind is QuestionKind.GENERATE and question.max_tokens < 1:
                 self.fail(question.number, Reason.NO_TOKENS_ALLOWED)
 
-    def prepare(self, tokenizer: Tokenizer, ending: str, room: int) -> bool:
-        """Some of the questions as tokens; those that cannot fit in `room` cells even alone are ended. Whether that
-        was all: a tokenizer takes about a millisecond for each, and others wait meanwhile."""
+    def prepare(self, tokenizer: Tokenizer, ending: str, room: int, window: int) -> bool:
+        """Some of the questions as tokens; those that cannot fit in `room` cells even alone are ended, and choices that
+        are longer than the `window` (see Model). Whether that was all: a tokenizer takes about a millisecond for each,
+        and others wait meanwhile."""
         if room < 1:
             self.fail_all(Reason.PICTURE_TOO_LARGE)
         for _ in range(min(_PREPARED_AT_ONCE, len(self._unprepared))):
@@ -124,7 +125,7 @@ class Job:
             found = _tokenized(tokenizer, question, ending, room)
             if found is not None and question.kind is QuestionKind.CHOICE and not plan.are_distinct(found.choices):
                 self.fail(question.number, Reason.CHOICES_NOT_DISTINCT)
-            elif found is None or found.cells > room:
+            elif found is None or found.cells > (min(room, window) if found.choices else room):
                 self.fail(question.number, Reason.QUESTION_TOO_LONG)
             else:
                 self._prepared.append(found)

@@ -42,6 +42,9 @@ class Model:
     much longer than another; there are `sequences` in all; a picture's token is `embedding_floats` long. With
     `sees_whole` the tokens of a picture see each other, so they must go through in one step.
 
+    Cells that have left a window of attention may be used anew: what is read again from an earlier place, as the words
+    of a choice are, must lie within `window_tokens`.
+
     They live as long as the process, which frees them by ending.
     """
 
@@ -58,6 +61,7 @@ class Model:
     sequences: int
     embedding_floats: int
     sees_whole: bool
+    window_tokens: int
     gpu_layers: int
 
 
@@ -90,6 +94,7 @@ def load(order: Load) -> Model:
         sequences=int(llama_cpp.llama_n_seq_max(context)),
         embedding_floats=int(llama_cpp.llama_model_n_embd_inp(model)),
         sees_whole=sees_whole,
+        window_tokens=int(llama_cpp.llama_model_n_swa(model)) or cells,
         gpu_layers=_layers_on_gpu(model, order.gpu_layers),
     )
 

@@ -165,7 +165,8 @@ class Scheduler:
                 self._open_ledger(job.prefix.opening)
         if job.prepared:
             return True
-        return job.prepare(self._tokenizer, self._form.after_question, self._room_beside(job.prefix))
+        room = self._room_beside(job.prefix)
+        return job.prepare(self._tokenizer, self._form.after_question, room, self._model.window_tokens)
 
     def _room_beside(self, prefix: picture.Prefix) -> int:
         """The most tokens that a question and its answer may have, by cells and by positions."""

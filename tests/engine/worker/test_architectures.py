@@ -223,6 +223,20 @@ def test_no_question_becomes_a_control_token_or_gains_a_space(family: Resident) 
     assert b"".join(family.tokenizer.piece(token) for token in tokens).decode() == text
 
 
+def test_a_choice_longer_than_a_window_of_attention_is_refused(tmp_path: Path) -> None:
+    """Its words are read anew from the question's end, and by then what stood before may be gone."""
+    gemma = loaded("gemma3", tmp_path)
+    ending = len(gemma.tokenizer.form(gemma.form.after_question))
+    fits, does_not = ("x" * (gemma.model.window_tokens - ending - more) for more in (2, 1))
+    choices = ("zzz", "yyy")
+
+    asked = [Question("a", QuestionKind.CHOICE, text, choices=choices) for text in (fits, does_not)]
+    answers = run(gemma, make_picture(0), [*asked, Question("b", QuestionKind.YES_NO, does_not * 2)])
+
+    assert [(answer.status, answer.reason) for answer in answers.values()].count((Status.OK, None)) == 2
+    assert answers[1].reason == "question_too_long"
+
+
 def test_a_picture_of_rows_and_columns_takes_fewer_positions_than_cells(tmp_path: Path) -> None:
     qwen = loaded("qwen2vl", tmp_path)
     shown = make_picture(0, 168, 112)
