@@ -26,8 +26,8 @@ def still_open(
 ) -> frozenset[str]:
     """Which of `pending` can still change the truth of a live or shadow rule, or what is set aside by whom.
 
-    `pending` names what is to come: text sources (`ocr`, `scene` …), and probes as `probes.<id>`. In `findings` those
-    have the status `skipped`, but for readings of a probe that are there already.
+    `pending` names what is to come: text sources (`ocr`, `scene` …), and probes as `probes.<id>`. In `findings` none of
+    those is ok, but for readings of a probe that are there already.
     """
     waiting = frozenset(pending)
     if findings.keywords.cut and waiting & {source.value for source in TextSource}:

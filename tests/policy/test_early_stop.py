@@ -20,7 +20,10 @@ from app.domain import (
     UploadContext,
 )
 from app.errors import PolicyInvalid
+from app.policy.asked import never_asked
 from app.policy.early_stop import still_open
+from app.policy.evaluate import see
+from app.policy.replay import Replayed, Row, replay
 from app.policy.ruleset import Ruleset
 from tests.policy.build import allow, findings, judge, keyword_list, match, reading, rule, ruleset
 from tests.policy.test_never_pass import complete_findings, failures, rulesets
@@ -246,3 +249,44 @@ def test_with_more_matches_than_are_recorded_nothing_is_skipped() -> None:
     pending = pending_of("scene", "probes.a")
     assert open_of(made, hidden(whole, pending), pending) == frozenset()
     assert open_of(made, hidden(cut, pending), pending) == pending
+
+
+def test_the_surface_says_which_rules_there_are_to_wait_for() -> None:
+    surfaces = {"chat": {"rules": {"b": {"mode": "off"}, "sworn": {"mode": "live"}}}}
+    made = ruleset(
+        rule("b", "probes.b.p > 0.5"),
+        rule("sworn", "probes.a.p > 0.5 || keywords.sworn.count > 0", mode="draft"),
+        allow("fine", "true", "sworn"),
+        surfaces=surfaces,
+        defaults={"signals": {"model_text": True}},
+    )
+    pending = pending_of("probes.b", "model_text")
+    found = hidden(read_twice(findings(a=0.9)), pending)
+    waited_for = {
+        surface: still_open(made, found, UploadContext(surface=surface), model_digest=None, pending=pending)
+        for surface in (None, "chat")
+    }
+    assert waited_for == {None: {"probes.b"}, "chat": {"model_text"}}
+
+
+def replayed(made: Ruleset, found: Findings) -> Replayed:
+    seen = see(made, found, UploadContext(caption=found.caption), model_digest=None)
+    return replay(made, [Row(seen, never_asked(made, found, seen))])
+
+
+@given(policies(), complete_findings(), st.sets(st.sampled_from(sorted(EVERYTHING))).map(frozenset))
+@settings(max_examples=25)
+def test_what_was_stopped_early_can_be_decided_again(rules: Ruleset, whole: Findings, pending: frozenset[str]) -> None:
+    found = hidden(whole, pending)
+    stopped = hidden(whole, pending - open_of(rules, found, pending))
+    assert replayed(rules, stopped).outcome(0) is judge(rules, whole, caption=whole.caption).outcome
+
+
+def test_a_rule_that_wants_what_was_skipped_is_not_guessed() -> None:
+    found = hidden(findings(a=0.1, b=0.1), pending_of("probes.b", "scene"))
+    made = replayed(ruleset(rule("old", HIGH), rule("new", "probes.b.p > 0.5")), found)
+    assert made.outcome(0) is None
+    assert [name for name, rows in made.missing.items() if rows[0]] == ["probes.b.p"]
+    lists = (keyword_list("seen", sources=frozenset({TextSource.SCENE})),)
+    made = replayed(ruleset(rule("words", "keywords.seen.count > 0"), lists=lists), found)
+    assert made.outcome(0) is None
