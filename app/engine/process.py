@@ -31,6 +31,8 @@ _log = structlog.get_logger(__name__)
 #: The pipe can end this long before the process does.
 _LAST_BREATH_S = 2.0
 _MAX_LOG_LINE = 1000
+#: asyncio copies what the pipe does not take at once, and the rest of it again for every part that it takes.
+_SLICE_BYTES = 128 * 1024
 #: Beyond this the small steps of generation gain nothing and take cores from the media workers.
 _MOST_THREADS = 8
 #: Names, and beginnings of names, that the engine process inherits.
@@ -47,6 +49,9 @@ class EngineProcess:
         self._process = process
         self._on_exit = on_exit
         self.exited = False
+        self._within_a_frame = False
+        #: What was to be written while a picture was: another frame's middle is no place for it.
+        self._held_back: list[bytes] = []
         self._tasks = (asyncio.create_task(self._watch()), asyncio.create_task(self._forward_log()))
 
     @classmethod
@@ -81,17 +86,26 @@ class EngineProcess:
             raise EngineCrashed(await self.how_it_ended())
         pipe = self._stdin
         try:
+            self._within_a_frame = True
             pipe.write(frame(message, len(payload)))
-            if payload:
-                pipe.write(payload)
+            for start in range(0, len(payload), _SLICE_BYTES):
+                pipe.write(memoryview(payload)[start : start + _SLICE_BYTES])
+                await pipe.drain()
             await pipe.drain()
         except OSError as error:
             raise EngineCrashed(await self.how_it_ended()) from error
+        finally:
+            self._within_a_frame = False
+        while self._held_back:
+            pipe.write(self._held_back.pop(0))
 
     def cancel(self, job: int, numbers: tuple[int, ...] | None = None) -> None:
         """The job, or these questions of it. Without waiting: a process that is gone needs no cancelling."""
-        if not self.exited and not self._stdin.is_closing():
-            self._stdin.write(frame(Cancel(job=job, numbers=numbers)))
+        said = frame(Cancel(job=job, numbers=numbers))
+        if self._within_a_frame:
+            self._held_back.append(said)
+        elif not self.exited and not self._stdin.is_closing():
+            self._stdin.write(said)
 
     async def receive(self) -> FromEngine:
         """The next message. Raises EngineCrashed when the process is gone or writes garbage."""

@@ -1,6 +1,7 @@
 """The engine against other ways to ask the same files the same questions: `portcullis bench engine`.
 
-Needs what `requirements/benchmarks.lock` lists. Without `--model` a random-weight pair of `--shape` is written and used.
+Needs what `requirements/benchmarks.lock` lists. Without `--model` a random-weight pair of `--shape` is written and
+used.
 """
 
 import argparse
@@ -35,7 +36,7 @@ def main() -> None:
 
             print(f"writing a pair of the shape '{given.shape}' …", flush=True)
             model, projector = write_pair(given.shape, Path(folder), given.type)
-        asyncio.run(_run(given, _files(model, projector)))
+        asyncio.run(_run(given, pair_files(model, projector)))
 
 
 async def _run(given: argparse.Namespace, files: ModelFiles) -> None:
@@ -107,7 +108,7 @@ def _write(given: argparse.Namespace, cases: list[Case], found: list[Times], mem
         report.plot(cases, found, given.out / "engine.png")
 
 
-def _files(model: Path, projector: Path) -> ModelFiles:
+def pair_files(model: Path, projector: Path) -> ModelFiles:
     entry = load_catalogue(ROOT / "models" / "catalogue.yaml").entry(_CATALOGUED)
     return ModelFiles(
         name="bench",

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from app.domain import Picture
 from app.engine.base import EngineConfig
 from app.engine.pending import PendingJob
 from app.engine.process import EngineProcess, worker_environment
@@ -90,6 +91,26 @@ async def test_a_cancelled_job_is_done_without_its_answers(process: EngineProces
 
     assert answered < 4000
     assert not process.exited
+
+
+async def test_a_job_cancelled_while_its_picture_is_on_the_way_breaks_no_frame(process: EngineProcess) -> None:
+    large = Picture(2000, 2000, bytes(2000 * 2000 * 3))
+    first, second = PendingJob(1, job(probes(), large)), PendingJob(2, job(probes()))
+
+    sending = asyncio.create_task(process.send(first.ask(), large.rgb))
+    await asyncio.sleep(0)
+    assert process._within_a_frame
+    process.cancel(1)
+    process.cancel(7, (0, 1))
+    await sending
+    await process.send(second.ask(), second.job.picture.rgb)
+
+    ended = []
+    async with asyncio.timeout(30):
+        while len(ended) < 2:
+            if isinstance(message := await process.receive(), Done):
+                ended.append(message.job)
+    assert sorted(ended) == [1, 2]
 
 
 async def test_a_pipe_that_is_gone_is_a_crash_not_an_exception_of_the_system(process: EngineProcess) -> None:

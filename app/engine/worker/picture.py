@@ -44,7 +44,8 @@ def tokenize(model: Model, form: Load, ask: Ask, rgb: bytes) -> Prefix:
     """Scales the picture down to the token budget and cuts it up; does not run the model. Raises Fault."""
     if len(rgb) != ask.width * ask.height * 3:
         raise Fault(f"{len(rgb)} bytes are not {ask.width}x{ask.height} RGB pixels")
-    pixels = (ctypes.c_uint8 * len(rgb)).from_buffer_copy(rgb)
+    # llama.cpp makes its own copy.
+    pixels = ctypes.cast(ctypes.c_char_p(rgb), ctypes.POINTER(ctypes.c_uint8))
     bitmap = mtmd_cpp.mtmd_bitmap_init(ask.width, ask.height, pixels)
     chunks = mtmd_cpp.mtmd_input_chunks_init()
     try:
