@@ -12,6 +12,7 @@ from app.web.given import CHROME, largest_upload
 from app.web.login import log_in, log_out, login_page
 from app.web.policy import PolicyPages
 from app.web.review import ReviewPages
+from app.web.shadow import ShadowPages
 from app.web.templates import STATIC
 from app.web.uploads import decision_page, moderate_form, upload_page
 
@@ -32,6 +33,7 @@ def console_handlers(*, largest_upload_bytes: int) -> list[ControllerRouterHandl
             decision_page,
             ReviewPages,
             PolicyPages,
+            ShadowPages,
         ],
         dependencies={"chrome": CHROME, "largest_upload_bytes": largest_upload(largest_upload_bytes)},
         include_in_schema=False,

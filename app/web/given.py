@@ -12,6 +12,8 @@ from app.moderation.pipeline import Moderator
 from app.moderation.ports import DecisionStore
 from app.moderation.upload import Upload
 from app.policy.live import LiveRuleset
+from app.policy.ports import ShadowStore
+from app.policy.shadow import ShadowPolicy
 from app.review.desk import ReviewDesk
 from app.web.chrome import Chrome, chrome_for
 
@@ -22,6 +24,8 @@ GivenEngineInfo: TypeAlias = NamedDependency[SkipValidation[Callable[[], EngineI
 GivenModerator: TypeAlias = NamedDependency[SkipValidation[Moderator]]
 GivenPrincipal: TypeAlias = NamedDependency[SkipValidation[Principal]]
 GivenRuleset: TypeAlias = NamedDependency[SkipValidation[LiveRuleset]]
+GivenShadow: TypeAlias = NamedDependency[SkipValidation[ShadowPolicy]]
+GivenShadowStore: TypeAlias = NamedDependency[SkipValidation[ShadowStore]]
 GivenUpload: TypeAlias = NamedDependency[SkipValidation[Upload]]
 
 

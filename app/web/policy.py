@@ -10,12 +10,17 @@ from litestar.response import Redirect
 from app.errors import MalformedRequest
 from app.http.auth import require_scope
 from app.policy.diff import policy_diff
-from app.web.given import GivenChrome, GivenPrincipal, GivenRuleset
+from app.web.given import GivenChrome, GivenPrincipal, GivenRuleset, GivenShadow, GivenShadowStore
+from app.web.shadow import SPANS, shadow_view
 from app.web.templates import render
 
 _PAGE = 20
 _MAX_WHY = 500
-_NOTICES = {"activated": "The version is in force again, policy and lists together."}
+_NOTICES = {
+    "activated": "The version is in force again, policy and lists together.",
+    "promoted": "The shadow policy is the live one now.",
+    "removed": "No shadow policy is tried any more.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +38,12 @@ class PolicyPages(Controller):
         self,
         *,
         ruleset: GivenRuleset,
+        shadow: GivenShadow,
+        shadow_store: GivenShadowStore,
         chrome: GivenChrome,
         before: Annotated[int | None, QueryParameter(ge=1, le=2**53)] = None,
         notice: FromQuery[str] = "",
+        span: FromQuery[str] = SPANS[0],
     ) -> Response[str]:
         versions = await ruleset.versions(limit=_PAGE, before_seq=before)
         return render(
@@ -46,6 +54,7 @@ class PolicyPages(Controller):
             versions=versions,
             older=versions[-1].seq if len(versions) == _PAGE and versions[-1].seq > 1 else None,
             notice=_NOTICES.get(notice),
+            shadow=await shadow_view(shadow, shadow_store, ruleset, span),
         )
 
     @get("/versions/{digest:str}")

@@ -1,7 +1,7 @@
 """Two nodes on one PostgreSQL, each with its own files."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from app.policy.live import LiveRuleset
-from app.store import SqlAuditLog, SqlRulesets
+from app.policy.shadow import ShadowPolicy
+from app.store import SqlAuditLog, SqlRulesets, SqlShadow
 from tests.policy.build import document, rule
 from tests.store.databases import PostgresServer, opened, postgres_server
 
@@ -85,3 +86,41 @@ async def test_nodes_that_edit_at_once_end_with_one_policy(url: str, tmp_path: P
         async with asyncio.timeout(30):
             while not one.current.digest == two.current.digest == last.digest:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+
+
+async def test_nodes_converge_on_what_is_tried_and_on_its_promotion(url: str, tmp_path: Path) -> None:
+    async with (
+        node(url, tmp_path / "a") as one,
+        node(url, tmp_path / "b") as two,
+        trying(url, tmp_path / "a", one) as first,
+        trying(url, tmp_path / "b", two) as second,
+    ):
+        entry = await first.put(policy(0.6).encode(), author="key-1", why=None)
+        await until(lambda: second.status.entry == entry)
+        (tmp_path / "b" / "p.shadow.yaml").write_text(policy(0.7))
+        await until(lambda: first.current is not None and first.current.policy.thresholds["high"] == 0.7)
+        await first.promote(expected=None, shadow=None, author="key-1", why=None)
+        await until_high(two, 0.7)
+        await until(lambda: second.current is None)
+        # The file of the second node is still there, and is not tried again.
+        assert not await second.reload()
+        assert not await second.follow()
+
+
+@asynccontextmanager
+async def trying(url: str, folder: Path, live: LiveRuleset) -> AsyncIterator[ShadowPolicy]:
+    async with opened(url) as database:
+        shadow = ShadowPolicy(folder / "p.shadow.yaml", live, store=SqlShadow(database))
+        await shadow.start()
+        watch = asyncio.create_task(shadow.watch())
+        try:
+            yield shadow
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - the database sets no event
+            await asyncio.sleep(0.02)
