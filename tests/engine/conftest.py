@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.base import EngineConfig, ModelFiles
+from app.engine.base import AnswerWords, EngineConfig, ModelFiles
 from app.engine.catalogue import Catalogue, load_catalogue, resolve
 from app.engine.local import LocalEngine
 from app.engine.remote.config import RemoteConfig, server_url
 from app.engine.remote.engine import RemoteEngine
 from app.engine.runtime import Runtime
 from tests.engine.remote.servers import llama_cpp_server
+from tests.engine.tiny.pairs import write_pair
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 START_S = 60.0
@@ -36,6 +37,26 @@ def demo_config(demo: ModelFiles) -> EngineConfig:
 async def shared_engine(demo_config: EngineConfig) -> AsyncIterator[LocalEngine]:
     """One process for all tests that leave it alive."""
     engine = LocalEngine(demo_config)
+    await engine.start()
+    await engine.wait_ready(START_S)
+    yield engine
+    await engine.aclose()
+
+
+@pytest.fixture(scope="session")
+async def qwen_engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalEngine]:
+    """A model of another family, given by path and asked in the form of its own template."""
+    model, projector = write_pair("qwen2vl", tmp_path_factory.mktemp("qwen2vl"))
+    files = ModelFiles(
+        name="qwen2vl",
+        model=model,
+        projector=projector,
+        chat_form=None,
+        words=AnswerWords(("Yes", " Yes", "yes"), ("No", " No", "no")),
+        picture_tokens=64,
+        demonstration=False,
+    )
+    engine = LocalEngine(EngineConfig(files=files, runtime=Runtime(threads=1, context_tokens=2048)))
     await engine.start()
     await engine.wait_ready(START_S)
     yield engine

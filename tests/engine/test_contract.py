@@ -26,11 +26,14 @@ def brightness(job_: EngineJob, question: Question) -> Answer:
     return yes_no(question, (job_.picture.rgb[0] + 1) / 258)
 
 
-@pytest.fixture(params=["local", "remote", "fake"])
+_FIXTURES = {"local": "shared_engine", "another family": "qwen_engine", "remote": "remote_engine"}
+
+
+@pytest.fixture(params=[*_FIXTURES, "fake"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     if request.param == "fake":
         return FakeEngine(brightness)
-    return cast(Engine, request.getfixturevalue("shared_engine" if request.param == "local" else "remote_engine"))
+    return cast(Engine, request.getfixturevalue(_FIXTURES[request.param]))
 
 
 async def test_it_is_ready_and_says_who_answers(engine: Engine) -> None:
