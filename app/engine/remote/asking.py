@@ -35,7 +35,7 @@ class Asking:
         self._breaker = breaker
         self._opened = opened
 
-    async def answer(self, model: str, question: Question, uri: str, deadline_at: float) -> Answer:
+    async def answer(self, model: str, question: Question, uri: bytes, deadline_at: float) -> Answer:
         """`deadline_at` is on `time.monotonic()`'s clock. Raises nothing for a fault of the server."""
         body = request_body(model, question, uri, top_logprobs=self._config.top_logprobs)
         try:

@@ -145,13 +145,13 @@ class RemoteEngine:
             _log.exception("a job failed", action="engine.job_failed", job=job.job.id)
         job.end(Status.FAILED, Reason.ENGINE_FAULT)
 
-    async def _ask_all(self, job: RemoteJob, uri: str) -> None:
+    async def _ask_all(self, job: RemoteJob, uri: bytes) -> None:
         seen = False
         while job.open and not seen:
             seen = await self._together(job, job.order[:1], uri)
         await self._together(job, job.order, uri)
 
-    async def _together(self, job: RemoteJob, numbers: Sequence[int], uri: str) -> bool:
+    async def _together(self, job: RemoteJob, numbers: Sequence[int], uri: bytes) -> bool:
         """Whether the server has seen the picture."""
         async with asyncio.TaskGroup() as group:
             tasks = {number: group.create_task(self._ask(job, number, uri)) for number in numbers}
@@ -159,7 +159,7 @@ class RemoteEngine:
                 job.begin(number, task)
         return any(task.result() for task in tasks.values() if not task.cancelled())
 
-    async def _ask(self, job: RemoteJob, number: int, uri: str) -> bool:
+    async def _ask(self, job: RemoteJob, number: int, uri: bytes) -> bool:
         question = job.open[number]
         async with self._slots.taken((job.job.priority, job.number)):
             if self._info.state is not EngineState.READY or self._model is None or self._asking is None:

@@ -14,6 +14,9 @@ from app.engine.remote.structured import response_format
 #: Longer lists and names are nobody's: a bound for what a broken server may make us hold.
 _MOST_ENTRIES = 4096
 
+_PICTURE = '{"type": "image_url", "image_url": {"url": "'
+_PICTURE_END = '"}}'
+
 
 class _Wire(BaseModel):
     """Fields that nobody asked for are passed over: every server adds its own."""
@@ -60,31 +63,23 @@ class ServedModels(_Wire):
     data: Annotated[list[ServedModel], Field(max_length=_MOST_ENTRIES)]
 
 
-def request_body(model: str, question: Question, uri: str, *, top_logprobs: int) -> bytes:
+def request_body(model: str, question: Question, uri: bytes, *, top_logprobs: int) -> bytes:
     """The picture before the question, so that all questions of a picture begin alike and the server computes that
-    beginning once. Nothing is sampled: the likeliest token each time."""
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [
-            {
-                "role": "user",
-                "content": [
-                    {"type": "image_url", "image_url": {"url": uri}},
-                    {"type": "text", "text": plain(question.prompt)},
-                ],
-            }
-        ],
-        "temperature": 0,
-        "top_p": 1,
-        "stream": False,
-    }
+    beginning once. Nothing is sampled: the likeliest token each time.
+
+    `uri` is what `data_uri` returns. It goes in as it is: to encode its megabytes for each question would take longer
+    than all the rest.
+    """
+    options: dict[str, Any] = {"temperature": 0, "top_p": 1, "stream": False}
     if question.kind is QuestionKind.GENERATE:
-        body["max_tokens"] = question.max_tokens
+        options["max_tokens"] = question.max_tokens
         if question.json_schema is not None:
-            body["response_format"] = response_format(question.json_schema)
+            options["response_format"] = response_format(question.json_schema)
     else:
-        body |= {"max_tokens": 1, "logprobs": True, "top_logprobs": top_logprobs}
-    return json.dumps(body).encode()
+        options |= {"max_tokens": 1, "logprobs": True, "top_logprobs": top_logprobs}
+    before = f'{{"model": {json.dumps(model)}, "messages": [{{"role": "user", "content": [{_PICTURE}'
+    after = f'{_PICTURE_END}, {{"type": "text", "text": {json.dumps(plain(question.prompt))}}}]}}], '
+    return b"".join((before.encode(), uri, after.encode(), json.dumps(options)[1:].encode()))
 
 
 def read_completion(data: bytes) -> Choice:

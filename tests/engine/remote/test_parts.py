@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import json
 
 import pytest
 from hypothesis import given
@@ -79,7 +80,7 @@ def test_other_text_stays_as_it_is(text: str) -> None:
 
 def test_a_lone_surrogate_becomes_a_question_mark() -> None:
     assert plain("a\ud800b") == "a?b"
-    request_body("m", Question("q", QuestionKind.YES_NO, "\ud800"), "data:", top_logprobs=20).decode()
+    request_body("m", Question("q", QuestionKind.YES_NO, "\ud800"), b"data:", top_logprobs=20).decode()
 
 
 @pytest.mark.parametrize(
@@ -155,10 +156,19 @@ def test_the_demonstration_model_stays_one_on_a_server(catalogue: Catalogue, dem
     assert "是" in config.words.yes
 
 
+@given(st.text(), st.text())
+def test_a_request_is_json_whatever_is_asked(model: str, prompt: str) -> None:
+    uri = data_uri(picture())
+    body = json.loads(request_body(model, Question("q", QuestionKind.YES_NO, prompt), uri, top_logprobs=20))
+    shown, asked = body["messages"][0]["content"]
+    assert (body["model"], asked["text"]) == (model, plain(prompt))
+    assert shown == {"type": "image_url", "image_url": {"url": uri.decode()}}
+
+
 def test_the_server_sees_the_very_pixels() -> None:
     shown = picture(3)
     uri = data_uri(shown)
-    decoded = Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))), formats=["PNG"])
+    decoded = Image.open(io.BytesIO(base64.b64decode(uri.removeprefix(b"data:image/png;base64,"))), formats=["PNG"])
     assert (decoded.mode, decoded.size) == ("RGB", (shown.width, shown.height))
     assert decoded.tobytes() == shown.rgb
 
