@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from app.domain import KeywordList, Mode, Needs, ProbeQuestion, TextSource
 from app.errors import PolicyProblem
+from app.policy.breath import breathe
 from app.policy.conditions import Compiler, ConditionInvalid
 from app.policy.draft import Draft
 from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Tree, conditions
@@ -57,6 +58,7 @@ class RuleCompiler:
 
     def _rules(self) -> Iterator[tuple[int, CompiledRule]]:
         for index, rule in self._draft.rules.items():
+            breathe()
             tree = self._tree(rule.when, ("rules", index, "when"))
             if tree is None:
                 continue

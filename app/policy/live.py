@@ -16,6 +16,7 @@ import structlog
 from app.domain import Activation, ActivationSource, AuditEvent, Change, KeywordList, RulesetText, new_id
 from app.errors import PolicyConflict, PolicyInvalid, PolicyProblem, PolicyTestsFailed, PortcullisError
 from app.metrics import POLICY_ACTIVATIONS
+from app.policy.breath import considerate
 from app.policy.diff import policy_diff
 from app.policy.files import PolicyFiles
 from app.policy.load import build_ruleset
@@ -143,7 +144,7 @@ class LiveRuleset:
             for _ in range(_PUT_ATTEMPTS):
                 await self._follow()
                 await self._require(expected, policy)
-                ruleset = await asyncio.to_thread(build_ruleset, policy, self.current.lists)
+                ruleset = await asyncio.to_thread(considerate(build_ruleset), policy, self.current.lists)
                 failures = await asyncio.to_thread(self._files.failing_cases, ruleset)
                 if failures and not force:
                     raise PolicyTestsFailed(failures)
@@ -157,7 +158,7 @@ class LiveRuleset:
         """Return to a ruleset that was active before: policy and lists together. Raises NotFound, PolicyInvalid when
         this version of Portcullis cannot use it, and StoreUnavailable."""
         async with self._lock:
-            ruleset = await asyncio.to_thread(rebuild, await self._store.find(digest))
+            ruleset = await asyncio.to_thread(considerate(rebuild), await self._store.find(digest))
             change = Change(ActivationSource.ROLLBACK, author, datetime.now(UTC), why)
             await self._record(ruleset, change)
             return await self._in_force(ruleset)
@@ -198,7 +199,7 @@ class LiveRuleset:
     ) -> tuple[Ruleset | None, tuple[PolicyProblem, ...]]:
         """What the files hold, with the last good version of a list that cannot be used, and all that is wrong."""
         try:
-            ruleset = await asyncio.to_thread(self._files.load, last_good)
+            ruleset = await asyncio.to_thread(considerate(self._files.load), last_good)
         except PolicyInvalid as invalid:
             return None, invalid.problems
         if failures := await asyncio.to_thread(self._files.failing_cases, ruleset):
@@ -274,7 +275,7 @@ class LiveRuleset:
             return False
         try:
             if built is None or built.digest != head.digest:
-                built = await asyncio.to_thread(rebuild, await self._store.find(head.digest))
+                built = await asyncio.to_thread(considerate(rebuild), await self._store.find(head.digest))
         except PolicyInvalid as invalid:
             if self._seq is None:
                 raise

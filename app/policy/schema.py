@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, StrictBool, Tag, model_validator
 
 from app.domain import Mode, Outcome
+from app.policy.breath import breathe
 from app.policy.fields import (
     OPENAI_CATEGORIES,
     STATEMENT_CATEGORIES,
@@ -168,6 +169,7 @@ class Rule(Part):
 
     @model_validator(mode="after")
     def _says_what_its_kind_needs(self) -> Rule:
+        breathe()
         if isinstance(self.then, Allow):
             if self.on_unknown is not None:
                 raise ValueError("an allow rule has no `on_unknown`: while it is unknown it allows nothing")

@@ -14,6 +14,7 @@ import structlog
 
 from app.domain import Activation, ActivationSource, AuditEvent, Change, ShadowText, new_id
 from app.errors import NotFound, PolicyConflict, PolicyInvalid, PolicyProblem, PortcullisError, StoreUnavailable
+from app.policy.breath import considerate
 from app.policy.include import Reader, read_included
 from app.policy.live import FOLLOW_INTERVAL_S, LiveRuleset
 from app.policy.load import build_ruleset
@@ -110,7 +111,7 @@ class ShadowPolicy:
         """Try this policy from now on, in place of the one that is tried. Raises PolicyInvalid with every problem, and
         StoreUnavailable."""
         async with self._lock:
-            ruleset = await asyncio.to_thread(self._build, policy)
+            ruleset = await asyncio.to_thread(considerate(self._build), policy)
             await self._set(ruleset, Change(ActivationSource.API, author, datetime.now(UTC), why))
             await self._follow()
             return self._entry()
@@ -163,7 +164,7 @@ class ShadowPolicy:
         if entry is None or entry.policy is None:
             return None, ()
         try:
-            return await asyncio.to_thread(self._build, entry.policy.encode()), ()
+            return await asyncio.to_thread(considerate(self._build), entry.policy.encode()), ()
         except PolicyInvalid as invalid:
             return None, invalid.problems
 
@@ -183,7 +184,7 @@ class ShadowPolicy:
     async def _checked(self, data: bytes) -> Ruleset | None:
         """The policy in the file; None, and said once, where there is something wrong with it."""
         try:
-            ruleset = await asyncio.to_thread(self._build, data, partial(read_included, self._path.parent))
+            ruleset = await asyncio.to_thread(considerate(self._build), data, partial(read_included, self._path.parent))
         except PolicyInvalid as invalid:
             self._reject(invalid.problems)
             return None

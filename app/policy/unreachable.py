@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from app.domain import Mode
 from app.errors import PolicyProblem
+from app.policy.breath import breathe
 from app.policy.cel_syntax import Call, Name, walk
 from app.policy.draft import Draft
 from app.policy.reach import Range, Ranges, Values, impossible, never_true, ranges_of
@@ -40,6 +41,7 @@ def check_reach(draft: Draft, source: Source, base: Program, rules: Rules) -> It
 def _of_rule(source: Source, index: int, one: CompiledRule, ranges: Ranges, values: Values) -> Iterator[PolicyProblem]:
     paths = _leaf_paths(one.rule.when, ("rules", index, "when"))
     found = False
+    breathe()
     for path, leaf in zip(paths, one.leaves, strict=True):
         for comparison in impossible(leaf.tree, ranges, values):
             found = True

@@ -11,6 +11,7 @@ from yaml.events import AliasEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from app.errors import PolicyProblem
+from app.policy.breath import breathe
 from app.policy.source import Path, Source, Span
 
 #: A policy of 300 rules is about 100 KB.
@@ -44,6 +45,7 @@ class _StrictLoader(yaml.SafeLoader):
         self._depth = 0
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        breathe()
         if self.check_event(AliasEvent):
             event = self.get_event()  # type: ignore[no-untyped-call]
             self.refused.append((event.start_mark.index, "aliases (`*name`) are not allowed: write the value out"))
@@ -76,6 +78,7 @@ class _Builder:
         self.refused: list[tuple[int, str]] = []
 
     def build(self, node: Node, path: Path = ()) -> Any:
+        breathe()
         self.values[path] = _span(node)
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
