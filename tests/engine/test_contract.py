@@ -72,7 +72,7 @@ async def test_two_hundred_questions_in_one_job(engine: Engine) -> None:
         for index in range(200)
     ]
 
-    answers = await all_answers(engine.ask(job(questions)))
+    answers = await all_answers(engine.ask(job(questions, picture(0, 64, 64))))
 
     assert sorted(answer.question_id for answer in answers) == sorted(question.id for question in questions)
     assert {answer.status for answer in answers} == {Status.OK}

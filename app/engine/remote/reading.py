@@ -126,7 +126,7 @@ def _probability(log: float | None) -> float | None:
 
 def _text(entry: TopLogprob) -> str | None:
     """None for a token that is a part of a character."""
-    if entry.bytes is None:
+    if not entry.bytes:
         return entry.token
     try:
         return bytes(entry.bytes).decode("utf-8")

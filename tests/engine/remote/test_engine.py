@@ -28,6 +28,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def counted(count: Callable[[], int], wanted: int) -> None:
+    await until(lambda: count() == wanted)
+
+
 class Gate:
     """Answers when it is opened."""
 
@@ -95,7 +99,7 @@ async def test_each_question_is_timed_out_for_itself() -> None:
 
 
 async def test_a_request_has_a_bound_of_its_own() -> None:
-    async with serving(Gate()) as server, asking(server.config(timeout_s=0.1)) as engine:
+    async with serving(Gate()) as server, asking(server.config(timeout_s=2.0)) as engine:
         answers = await all_answers(engine.ask(job(probes()[:1])))
         assert [(answer.status, answer.reason) for answer in answers] == [(Status.TIMEOUT, "engine_timeout")]
 
@@ -112,6 +116,19 @@ async def test_closing_the_answers_hangs_up() -> None:
         await until(lambda: server.hung_up == 1)
         assert engine.info.queue_depth == 0
         assert len(server.questions) == 1
+
+
+async def test_hanging_up_often_leaves_room_for_the_next() -> None:
+    gate = Gate()
+    async with serving(gate) as server, asking(server.config(concurrency=1)) as engine:
+        for number in range(1, 21):
+            waiting = asyncio.ensure_future(all_answers(engine.ask(job(probes()[:1]))))
+            await counted(lambda: len(server.questions), number)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            await counted(lambda: server.hung_up, number)
+        gate.opened.set()
+        assert [answer.status for answer in await all_answers(engine.ask(job(probes()[:1])))] == [Status.OK]
 
 
 async def test_cancelling_one_question_hangs_up_on_it_alone() -> None:
