@@ -24,6 +24,11 @@ ENGINE_QUEUE_DEPTH = Gauge("portcullis_engine_queue_depth", "Engine jobs waiting
 ENGINE_RESTARTS = Counter("portcullis_engine_restarts", "Times the engine process was started again after it died")
 ENGINE_LOST = Counter("portcullis_engine_lost", "Times a remote engine was given up until it answers again")
 ENGINE_REQUESTS = Counter("portcullis_engine_requests", "Requests to a remote engine by how they ended", ["result"])
+ENGINE_PROMPT_TOKENS = Counter(
+    "portcullis_engine_prompt_tokens",
+    "Prompt tokens of a remote engine that says so, by whether it had them in its cache",
+    ["cached"],
+)
 ENGINE_READY = Gauge("portcullis_engine_ready", "1 when the engine answers")
 WORKER_KILLS = Counter("portcullis_worker_kills", "Media workers lost", ["cause"])
 REVIEW_CASES = Gauge("portcullis_review_cases", "Review cases by state", ["state"])
