@@ -3,12 +3,20 @@
 Words of YAML 1.1 stay what they look like: `NO` is text, `12:30` is text, `2026-11-01` is text.
 """
 
+import contextlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
+from yaml._yaml import CParser
+from yaml.composer import Composer
 from yaml.events import AliasEvent
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
+from yaml.parser import Parser
+from yaml.reader import Reader
+from yaml.resolver import BaseResolver as Resolver
+from yaml.scanner import Scanner
 
 from app.errors import PolicyProblem
 from app.policy.breath import breathe
@@ -34,23 +42,28 @@ _CORE_TAGS = {
 }
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _Composer(Composer, Resolver):
     """Composes nodes only; values are built in `_Builder`. Aliases become empty scalars and are named as problems."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own shape
+    #: The parser's.
+    check_event: Callable[..., bool]
+    peek_event: Callable[[], Any]
+    get_event: Callable[[], Any]
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
+    def __init__(self) -> None:
+        Composer.__init__(self)
+        Resolver.__init__(self)
         self.refused: list[tuple[int, str]] = []
         self._depth = 0
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         breathe()
         if self.check_event(AliasEvent):
-            event = self.get_event()  # type: ignore[no-untyped-call]
+            event = self.get_event()
             self.refused.append((event.start_mark.index, "aliases (`*name`) are not allowed: write the value out"))
             return ScalarNode("tag:yaml.org,2002:null", "", event.start_mark, event.end_mark)
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()
         if event.anchor is not None:
             self.refused.append((event.start_mark.index, "anchors (`&name`) are not allowed: write the value out"))
             event.anchor = None
@@ -66,7 +79,40 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 for _tag, (_pattern, _first) in _CORE_TAGS.items():
-    _StrictLoader.add_implicit_resolver(_tag, _pattern, list(_first))
+    _Composer.add_implicit_resolver(_tag, _pattern, list(_first))
+
+
+class _StrictLoader(Reader, Scanner, Parser, _Composer):
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        _Composer.__init__(self)
+
+
+#: Tabs, byte order marks, and a comment that touches the sign of a block of text.
+_READ_STRICTLY = re.compile("[\\t\ufeff]|[|>][-+0-9]*#")
+
+
+class _QuickLoader(_Composer, CParser):
+    """Parses in C, and gives the same nodes. Raises YAMLError for what only the other one reads as it should: what is
+    wrong, what is refused, and the few places where libyaml is more lenient."""
+
+    def __init__(self, text: str) -> None:
+        if _READ_STRICTLY.search(text):
+            raise yaml.YAMLError("libyaml is more lenient with these, or counts them otherwise")
+        CParser.__init__(self, text)
+        _Composer.__init__(self)
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        node = super().compose_node(parent, index)
+        if self.refused:
+            raise yaml.YAMLError("refused")
+        if isinstance(node, ScalarNode) and not node.style and isinstance(parent, CollectionNode) and parent.flow_style:
+            text = str(node.value)
+            if not text or "?" in text:
+                raise yaml.YAMLError("libyaml takes question marks within brackets, and sees nothing elsewhere")
+        return node
 
 
 class _Builder:
@@ -114,7 +160,7 @@ class _Builder:
 
 
 def _span(node: Node) -> Span:
-    return Span(node.start_mark.index, node.end_mark.index, getattr(node, "style", None))
+    return Span(node.start_mark.index, node.end_mark.index, getattr(node, "style", None) or None)
 
 
 def _scalar(node: Node) -> Any:
@@ -147,11 +193,7 @@ def read_yaml(data: bytes, file: str) -> tuple[Any, Source, list[PolicyProblem]]
         return None, source, [source.problem_at(error.start, "the file is not UTF-8 from here on")]
     bare = Source(file, text)
     try:
-        loader = _StrictLoader(text)
-        try:
-            node = loader.get_single_node()
-        finally:
-            loader.dispose()
+        node, refused = _compose(text)
     except yaml.MarkedYAMLError as error:
         return None, bare, [_unreadable(bare, error)]
     except yaml.reader.ReaderError as error:
@@ -161,8 +203,19 @@ def read_yaml(data: bytes, file: str) -> tuple[Any, Source, list[PolicyProblem]]
     builder = _Builder()
     value = builder.build(node)
     source = Source(file, text, builder.values, builder.keys)
-    refused = sorted(loader.refused + builder.refused)
+    refused = sorted(refused + builder.refused)
     return value, source, [source.problem_at(at, message) for at, message in refused]
+
+
+def _compose(text: str) -> tuple[Node | None, list[tuple[int, str]]]:
+    """The document's nodes, and what is refused of them. Raises YAMLError."""
+    with contextlib.suppress(yaml.YAMLError):
+        return _QuickLoader(text).get_single_node(), []
+    loader = _StrictLoader(text)
+    try:
+        return loader.get_single_node(), loader.refused
+    finally:
+        loader.dispose()
 
 
 def _unreadable(source: Source, error: yaml.MarkedYAMLError) -> PolicyProblem:
