@@ -18,12 +18,14 @@ from app.engine.base import AnswerWords, ChatForm, ModelFiles
 from app.engine.catalogue import load_catalogue
 from benchmarks.engine import contenders, report
 from benchmarks.engine.contenders import Bench, Contender
-from benchmarks.engine.measure import Case, Times, peak_bytes, rounds
+from benchmarks.engine.kept import KeptRounds
+from benchmarks.engine.measure import Case, Times, rounds
 from benchmarks.engine.questions import FULL, PROBES_ONLY
 from benchmarks.engine.shapes import SHAPES
 
 ROOT = Path(__file__).resolve().parents[2]
 _CATALOGUED = "youtu-vl-4b"
+_CONTENDERS = ("usual", "server", "llama-server", "engine")
 
 
 def main() -> None:
@@ -34,8 +36,12 @@ def main() -> None:
         if model is None:
             from benchmarks.engine.pairs import write_pair  # noqa: PLC0415 - needs the writer of GGUF files
 
-            print(f"writing a pair of the shape '{given.shape}' …", flush=True)
-            model, projector = write_pair(given.shape, Path(folder), given.type)
+            where = given.pair or Path(folder)
+            model, projector = where / "model.gguf", where / "mmproj.gguf"
+            if not (where / "written").exists():
+                print(f"writing a pair of the shape '{given.shape}' …", flush=True)
+                write_pair(given.shape, where, given.type)
+                (where / "written").touch()
         asyncio.run(_run(given, pair_files(model, projector)))
 
 
@@ -49,16 +55,20 @@ async def _run(given: argparse.Namespace, files: ModelFiles) -> None:
         context_tokens=4096,
     )
     cases = _cases(given, bench)
-    running: dict[str, Contender] = {case.contender.name: case.contender for case in cases}
+    machine = f"{bench.threads} threads, {bench.gpu_layers} GPU layers"
+    kept = KeptRounds(
+        given.keep, f"{_files_said(given)}, {bench.side_px} px, {given.pictures_a_round} a round, {machine}"
+    )
+    named: dict[str, Contender] = {case.contender.name: case.contender for case in cases}
+    running = [contender for name, contender in named.items() if kept.lacks(name, cases, given.rounds)]
     try:
-        for contender in running.values():
+        for contender in running:
             await contender.start()
-        found = await rounds(cases, given.rounds, bench.pictures)
-        memory = {name: peak_bytes(contender.pid) for name, contender in running.items()}
+        found = await rounds(cases, given.rounds, bench.pictures, kept, warm=not given.cold)
     finally:
-        for contender in running.values():
+        for contender in running:
             await contender.close()
-    _write(given, cases, found, memory)
+    _write(given, cases, found)
 
 
 def _pictures_needed(given: argparse.Namespace) -> int:
@@ -68,20 +78,21 @@ def _pictures_needed(given: argparse.Namespace) -> int:
 
 
 def _cases(given: argparse.Namespace, bench: Bench) -> list[Case]:
-    engine = contenders.Engine(bench, "this engine", parallel_pictures=given.parallel_pictures)
-    one_by_one: list[Contender] = [] if given.engine_only else [contenders.Usual(bench)]
-    if not given.engine_only and importlib.util.find_spec("fastapi") and not given.without_server:
+    """Without a contender that was not wanted, or that needs what is not installed."""
+    one_by_one: list[Contender] = [contenders.Usual(bench)] if "usual" in given.only else []
+    if "server" in given.only and importlib.util.find_spec("fastapi"):
         one_by_one.append(contenders.llama_cpp_server(bench))
-    servers = _llama_servers(given, bench)
+    servers = _llama_servers(given, bench) if "llama-server" in given.only else []
     one_by_one += servers
+    engines: list[Contender] = []
+    if "engine" in given.only:
+        engines.append(contenders.Engine(bench, "this engine", parallel_pictures=given.parallel_pictures))
     few = given.pictures_a_round
-    cases = [Case(other, 1, "all", FULL, few) for other in one_by_one]
-    cases.append(Case(engine, 1, "all", FULL, few))
+    cases = [Case(contender, 1, "all", FULL, few) for contender in (*one_by_one, *engines)]
     at_once = [many for many in given.concurrency if many > 1]
     cases += [Case(other, many, "all", FULL, max(few, many)) for many in at_once[-1:] for other in servers]
-    cases += [Case(engine, many, "all", FULL, max(few, many)) for many in at_once]
-    cases += [Case(other, 1, "probes", PROBES_ONLY, few) for other in one_by_one[:1]]
-    cases.append(Case(engine, 1, "probes", PROBES_ONLY, few))
+    cases += [Case(engine, many, "all", FULL, max(few, many)) for many in at_once for engine in engines]
+    cases += [Case(contender, 1, "probes", PROBES_ONLY, few) for contender in (*one_by_one[:1], *engines)]
     return cases
 
 
@@ -93,14 +104,18 @@ def _llama_servers(given: argparse.Namespace, bench: Bench) -> list[Contender]:
     return [contenders.llama_server(bench, given.llama_server, together=way, slots=slots) for way in (False, True)]
 
 
-def _write(given: argparse.Namespace, cases: list[Case], found: list[Times], memory: dict[str, int]) -> None:
+def _files_said(given: argparse.Namespace) -> str:
+    return given.model.name if given.model else f"random weights, shape '{given.shape}', {given.type}"
+
+
+def _write(given: argparse.Namespace, cases: list[Case], found: list[Times]) -> None:
     settings = {
-        "files": given.model.name if given.model else f"random weights, shape '{given.shape}', {given.type}",
+        "files": _files_said(given),
         "pictures": f"{given.side}x{given.side} px, {given.rounds} rounds",
         "asked": "all: 6 probes + text + description (48 tokens each); probes: the 6 probes",
         "GPU layers": given.gpu_layers,
     }
-    text = f"{report.facts(settings)}\n\n{report.table(cases, found, memory)}\n"
+    text = f"{report.facts(settings)}\n\n{report.table(cases, found)}\n"
     print(f"\n{text}")
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
@@ -121,6 +136,13 @@ def pair_files(model: Path, projector: Path) -> ModelFiles:
     )
 
 
+def _names(given: str) -> tuple[str, ...]:
+    names = tuple(given.split(","))
+    if not set(names) <= set(_CONTENDERS):
+        raise argparse.ArgumentTypeError(f"must be some of {','.join(_CONTENDERS)}")
+    return names
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="portcullis bench engine", description=__doc__)
     parser.add_argument("--shape", choices=SHAPES, default="quarter", help="of the random-weight pair")
@@ -136,8 +158,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--gpu-layers", type=int, default=0, help="-1 puts all on the GPU")
     parser.add_argument("--llama-server", type=Path, help="the path of llama.cpp's server, to measure it too")
-    parser.add_argument("--without-server", action="store_true", help="leave llama-cpp-python's server out")
-    parser.add_argument("--engine-only", action="store_true")
+    parser.add_argument("--only", type=_names, default=_CONTENDERS, help=f"of {','.join(_CONTENDERS)}")
+    parser.add_argument("--cold", action="store_true", help="count the first round too: it takes as long as a round")
+    parser.add_argument("--keep", type=Path, help="a file of rounds: those in it are not measured again")
+    parser.add_argument("--pair", type=Path, help="a folder for the random weights, which are written there once")
     parser.add_argument("--out", type=Path, help="a folder for the table and the plot")
     given = parser.parse_args()
     if (given.model is None) != (given.projector is None):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from benchmarks.engine.contenders import Asked, Contender
 
@@ -36,6 +37,15 @@ class Times:
     pictures: int = 0
     tokens: int = 0
     cpu_s: float = 0.0
+    peak_bytes: int = 0
+
+    def add(self, other: "Times") -> None:
+        self.latencies_s += other.latencies_s
+        self.rounds_s += other.rounds_s
+        self.pictures += other.pictures
+        self.tokens += other.tokens
+        self.cpu_s += other.cpu_s
+        self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
 
     @property
     def cpu_s_per_picture(self) -> float:
@@ -59,8 +69,17 @@ class Times:
         return self.tokens / sum(self.rounds_s)
 
 
-async def measure(case: Case, times: Times, offset: int, available: int) -> None:
+class Kept(Protocol):
+    """Rounds that were measured before."""
+
+    def get(self, case: Case, number: int) -> Times | None: ...
+
+    def put(self, case: Case, number: int, times: Times) -> None: ...
+
+
+async def measure(case: Case, offset: int, available: int) -> Times:
     """One round, from the picture at `offset` on."""
+    times = Times()
     at_once = asyncio.Semaphore(case.concurrency)
 
     async def one(number: int) -> None:
@@ -76,21 +95,30 @@ async def measure(case: Case, times: Times, offset: int, available: int) -> None
     times.rounds_s.append(time.perf_counter() - began)
     times.cpu_s += spent_s(case.contender.pid) - cpu_s
     times.pictures += case.pictures
+    times.peak_bytes = peak_bytes(case.contender.pid)
+    return times
 
 
-async def rounds(cases: Sequence[Case], count: int, available: int) -> list[Times]:
-    """A first round that is not counted warms every contender up. None is shown a picture again while there are
+async def rounds(cases: Sequence[Case], count: int, available: int, kept: Kept, *, warm: bool = True) -> list[Times]:
+    """`warm`: a first round that is not counted warms every contender up. None is shown a picture again while there are
     others: some remember what they saw."""
     found = [Times() for _ in cases]
     shown: Counter[str] = Counter()
-    for case in cases:
+    left = [case for case in cases if any(kept.get(case, number) is None for number in range(count))]
+    for case in left if warm else ():
         await case.contender.ask(0, case.questions)
         shown[case.contender.name] = 1
     for number in range(count):
         for case, times in zip(cases, found, strict=True):
-            await measure(case, times, shown[case.contender.name], available)
+            one = kept.get(case, number)
+            said = "kept"
+            if one is None:
+                one = await measure(case, shown[case.contender.name], available)
+                kept.put(case, number, one)
+                said = f"{one.rounds_s[-1]:7.2f} s, {one.cpu_s:7.2f} CPU s"
+            times.add(one)
             shown[case.contender.name] += case.pictures
-            print(f"  round {number + 1}  {case.asked:12} {case.name:34} {times.rounds_s[-1]:7.2f} s", flush=True)
+            print(f"  round {number + 1}  {case.asked:12} {case.name:34} {said}", flush=True)
     return found
 
 

@@ -29,7 +29,7 @@ def facts(settings: Mapping[str, object]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in lines.items())
 
 
-def table(cases: Sequence[Case], found: Sequence[Times], memory: Mapping[str, int]) -> str:
+def table(cases: Sequence[Case], found: Sequence[Times]) -> str:
     """Ratios are to the first case of the same questions: how many times shorter, how many times more."""
     rows = [
         "| asked | contender | p50 | p95 | pictures/s | tokens/s | shorter (p50) | more pictures/s | CPU s/picture "
@@ -44,7 +44,7 @@ def table(cases: Sequence[Case], found: Sequence[Times], memory: Mapping[str, in
             f"| {times.tokens_per_s:.1f} | {base.p50_s / times.p50_s:.2f}× "
             f"| {times.pictures_per_s / base.pictures_per_s:.2f}× | {times.cpu_s_per_picture:.2f} "
             f"| {base.cpu_s_per_picture / max(times.cpu_s_per_picture, 1e-9):.2f}× "
-            f"| {memory[case.contender.name] / 2**20:.0f} MiB |"
+            f"| {times.peak_bytes / 2**20:.0f} MiB |"
         )
     return "\n".join(rows)
 
