@@ -14,8 +14,8 @@ from app.engine.remote.client import Client
 from app.engine.remote.config import RemoteConfig
 from app.engine.remote.faults import RemoteFault
 from app.engine.remote.reading import read_answer
-from app.engine.remote.wire import Choice, read_completion, request_body
-from app.metrics import ENGINE_REQUESTS
+from app.engine.remote.wire import Completion, read_completion, request_body
+from app.metrics import ENGINE_PROMPT_TOKENS, ENGINE_REQUESTS
 
 _log = structlog.get_logger(__name__)
 
@@ -39,10 +39,11 @@ class Asking:
         """`deadline_at` is on `time.monotonic()`'s clock. Raises nothing for a fault of the server."""
         body = request_body(model, question, uri, top_logprobs=self._config.top_logprobs)
         try:
-            choice = await self._choice(body, deadline_at)
+            completion = await self._completion(body, deadline_at)
         except RemoteFault as fault:
             return unanswered(question, fault.status, fault.reason)
-        answer = read_answer(question, choice, self._config.words)
+        _count(completion)
+        answer = read_answer(question, completion.choice, self._config.words)
         if answer.reason in {Reason.NO_LOGPROBS, Reason.MALFORMED_ANSWER, Reason.NON_FINITE}:
             self._harmed(f"the server's answers are of no use: {answer.reason}")
         else:
@@ -50,7 +51,7 @@ class Asking:
         ENGINE_REQUESTS.labels(answer.reason or "ok").inc()
         return answer
 
-    async def _choice(self, body: bytes, deadline_at: float) -> Choice:
+    async def _completion(self, body: bytes, deadline_at: float) -> Completion:
         attempt = 0
         while True:
             attempt += 1
@@ -88,6 +89,12 @@ class Asking:
     def _harmed(self, detail: str) -> None:
         if self._breaker.failed():
             self._opened(detail)
+
+
+def _count(completion: Completion) -> None:
+    read, cached = completion.prompt_tokens
+    ENGINE_PROMPT_TOKENS.labels("no").inc(read)
+    ENGINE_PROMPT_TOKENS.labels("yes").inc(cached)
 
 
 def _pause_s(attempt: int, asked_s: float | None) -> float:

@@ -31,7 +31,7 @@ async def try_server(config: RemoteConfig, client: Client) -> Served:
     try:
         model = _chosen(config, read_models(await client.get("/models", timeout_s=config.timeout_s)))
         body = request_body(model, _QUESTION, data_uri(_GREY), top_logprobs=config.top_logprobs)
-        choice = read_completion(await client.post(COMPLETIONS, body, timeout_s=config.timeout_s))
+        choice = read_completion(await client.post(COMPLETIONS, body, timeout_s=config.timeout_s)).choice
     except TimeoutError as error:
         detail = f"{config.url} did not answer within {config.timeout_s:g} s"
         raise RemoteFault(Reason.ENGINE_TIMEOUT, detail) from error

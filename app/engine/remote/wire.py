@@ -13,6 +13,7 @@ from app.engine.remote.structured import response_format
 
 #: Longer lists and names are nobody's: a bound for what a broken server may make us hold.
 _MOST_ENTRIES = 4096
+_MOST_TOKENS = 1 << 24
 
 _PICTURE = '{"type": "image_url", "image_url": {"url": "'
 _PICTURE_END = '"}}'
@@ -53,6 +54,22 @@ class Choice(_Wire):
 
 class Completion(_Wire):
     choices: Annotated[list[Choice], Field(min_length=1, max_length=1)]
+    usage: dict[str, Any] | None = None
+
+    @property
+    def choice(self) -> Choice:
+        return self.choices[0]
+
+    @property
+    def prompt_tokens(self) -> tuple[int, int]:
+        """How many the server read, and how many it had in its cache; zeros where it does not say."""
+        usage = self.usage or {}
+        details = usage.get("prompt_tokens_details")
+        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        told = usage.get("prompt_tokens")
+        if not isinstance(told, int) or not isinstance(cached, int) or not 0 <= cached <= told <= _MOST_TOKENS:
+            return 0, 0
+        return told - cached, cached
 
 
 class ServedModel(_Wire):
@@ -82,10 +99,10 @@ def request_body(model: str, question: Question, uri: bytes, *, top_logprobs: in
     return b"".join((before.encode(), uri, after.encode(), json.dumps(options)[1:].encode()))
 
 
-def read_completion(data: bytes) -> Choice:
+def read_completion(data: bytes) -> Completion:
     """Raises RemoteFault for anything else."""
     try:
-        return Completion.model_validate_json(data).choices[0]
+        return Completion.model_validate_json(data)
     except ValidationError as error:
         raise RemoteFault(Reason.MALFORMED_ANSWER, "the server's answer is no chat completion", harm=True) from error
 

@@ -19,7 +19,7 @@ from app.engine.remote.picture import data_uri
 from app.engine.remote.plain import plain
 from app.engine.remote.setup import remote_config
 from app.engine.remote.slots import Slots
-from app.engine.remote.wire import request_body
+from app.engine.remote.wire import read_completion, request_body
 from app.errors import ConfigurationError
 from tests.engine.jobs import picture
 from tests.engine.remote.scripted import WORDS
@@ -163,6 +163,22 @@ def test_a_request_is_json_whatever_is_asked(model: str, prompt: str) -> None:
     shown, asked = body["messages"][0]["content"]
     assert (body["model"], asked["text"]) == (model, plain(prompt))
     assert shown == {"type": "image_url", "image_url": {"url": uri.decode()}}
+
+
+@pytest.mark.parametrize(
+    ("usage", "read_and_cached"),
+    [
+        ({"prompt_tokens": 34, "prompt_tokens_details": {"cached_tokens": 33}}, (1, 33)),
+        ({"prompt_tokens": 34}, (0, 0)),
+        ({"prompt_tokens": 34, "prompt_tokens_details": None}, (0, 0)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 33}}, (0, 0)),
+        ({"prompt_tokens": 1e300, "prompt_tokens_details": {"cached_tokens": -1}}, (0, 0)),
+        (None, (0, 0)),
+    ],
+)
+def test_what_the_server_had_in_its_cache_is_told(usage: object, read_and_cached: tuple[int, int]) -> None:
+    body = {"choices": [{"message": {"content": ""}}], "usage": usage}
+    assert read_completion(json.dumps(body).encode()).prompt_tokens == read_and_cached
 
 
 def test_the_server_sees_the_very_pixels() -> None:
