@@ -58,12 +58,13 @@ class Asking:
             part = self._recall.question(self._frame, question, before)
             if part is not None:
                 self._parts[question.id] = part
-        self._take_kept()
         try:
             async with asyncio.timeout(watch.remaining_s(reserve_s=FINISH_RESERVE_S / 2)):
                 for left in reversed(range(_TIMES_TO_FOLLOW + 1)):
-                    if self._open:
-                        await self._round(watch, before, follow=left > 0)
+                    self._take_kept()
+                    if not self._open:
+                        break
+                    await self._round(watch, before, follow=left > 0)
         except TimeoutError:
             log.warning("engine overran the deadline", action="engine_overran")
         finally:
@@ -82,8 +83,8 @@ class Asking:
             self._stream.cancel(unwanted, reason=reason)
 
     def _take_kept(self) -> None:
-        for question_id, part in self._parts.items():
-            kept = self._recall.kept(name_of(question_id), part)
+        for question_id in self._open.keys() & self._parts.keys():
+            kept = self._recall.kept(name_of(question_id), self._parts[question_id])
             if kept is not None:
                 self._hear(replace(kept, question_id=question_id))
 
@@ -120,10 +121,12 @@ class Asking:
             self._alone.add(question_id)
 
     async def _lead(self, mine: Sequence[Question], leader: Leader[Any], watch: Stopwatch, before: EngineInfo) -> None:
-        for question in mine:
+        wanted = [question for question in mine if question.id in self._open]
+        for question in wanted:
             self._recall.ask(name_of(question.id))
         try:
-            await self._ask_engine(mine, watch, before)
+            if wanted:
+                await self._ask_engine(wanted, watch, before)
         except Exception as fault:  # a signal's fault is a finding, never an outage
             log.exception("engine broke its contract", action="signal_failed", signal="model")
             reason = f"internal error: {type(fault).__name__}"

@@ -59,6 +59,7 @@ class Recall:
     ) -> F:
         """What the reader of this name and version finds in the picture, or found. Raises what `read` raises."""
         if self._cache is None:
+            self.ask(name)
             return await read()
         part = Part(self._picture, self._cache.digest(name, version, self._plan), shape)
         found = await self._found(name, part, watch)
