@@ -1,6 +1,7 @@
 """A repeated picture: what is not asked again, and what is."""
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -370,3 +371,37 @@ async def test_each_frame_keeps_its_own_answers() -> None:
     first, second = await house.collect(image(frames=3)), await house.collect(image(frames=3))
     assert plain(second) == plain(first)
     assert len({reading.log_yes for reading in second.probes["a"].readings}) == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_many_uploads_of_few_pictures_some_of_which_go_away(seed: int) -> None:
+    """Whoever stays gets everything, and nothing is left under way."""
+    chance = random.Random(seed)  # noqa: S311 - the same in every run
+    probes = (A, B, ProbeQuestion("c", "en", "c?"))
+
+    async def script(job: EngineJob, question: Question) -> Answer:
+        await asyncio.sleep(chance.random() / 500)
+        if chance.random() < 0.1:
+            return Answer(question_id=question.id, status=Status.FAILED, reason="engine_crash")
+        return harmless(job, question)
+
+    house = House(FakeEngine(script))
+    stays: list[asyncio.Task[Findings]] = []
+    goes: list[asyncio.Task[Findings]] = []
+    for _ in range(60):
+        needs = replace(NEEDS, probes=tuple(chance.sample(probes, chance.randint(1, 3))))
+        upload = asyncio.create_task(house.collect(image(f"{chance.randint(0, 3):02}"), needs))
+        (stays if chance.random() < 0.7 else goes).append(upload)
+        await asyncio.sleep(chance.random() / 1000)
+        if goes and chance.random() < 0.5:
+            goes[-1].cancel()
+    found = await asyncio.gather(*stays)
+    await asyncio.gather(*goes, return_exceptions=True)
+    ends = [reading.status for one in found for probe in one.probes.values() for reading in probe.readings]
+    assert set(ends) <= {Status.OK, Status.FAILED}
+    assert ends.count(Status.OK) > 0.7 * len(ends)
+    assert all(one.ocr.status is Status.OK for one in found)
+    assert not house.collector._memory.flights._open
+    for number in range(4):
+        again = await house.collect(image(f"{number:02}"), Needs(probes=(A,), describe=False))
+        assert {"ocr", "codes"} <= set(again.recalled)
