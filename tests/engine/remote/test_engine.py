@@ -89,12 +89,16 @@ async def test_each_question_is_timed_out_for_itself() -> None:
         return await gate(request) if request.question == caption().prompt else agreeable(request)
 
     async with serving(script) as server, asking(server.config()) as engine:
-        answers = await all_answers(engine.ask(job([probes()[0], caption()], deadline_s=3.0)))
+        began = time.monotonic()
+        await all_answers(engine.ask(job(probes()[:1])))
+        # As patient as this machine is slow at the moment.
+        patience_s = 3 + 20 * (time.monotonic() - began)
+        answers = await all_answers(engine.ask(job([probes()[0], caption()], deadline_s=patience_s)))
         assert [(answer.question_id, answer.status, answer.reason) for answer in answers] == [
             ("probe-0", Status.OK, None),
             ("caption", Status.TIMEOUT, "deadline"),
         ]
-        await until(lambda: server.hung_up == 1)
+        await until(lambda: server.under_way == 0)
         assert engine.info.state is EngineState.READY, "somebody's short deadline is not the server's fault"
 
 
