@@ -174,6 +174,25 @@ async def test_a_process_that_hangs_costs_timeouts_and_is_replaced(demo: ModelFi
         await engine.aclose()
 
 
+async def test_questions_that_the_process_has_already_can_be_given_up(own_engine: LocalEngine) -> None:
+    """It is stopped, so that nothing is answered before."""
+    os.kill(pid_of(own_engine), signal.SIGSTOP)
+    stream = own_engine.ask(job(many(40)))
+    first = asyncio.ensure_future(anext(stream))
+    while not own_engine._flight:  # noqa: ASYNC110 - it says so through nothing else
+        await asyncio.sleep(0.001)
+
+    stream.cancel({question.id for question in many(40)[1:]}, reason="decided")
+    os.kill(pid_of(own_engine), signal.SIGCONT)
+    answers = [await first, *await all_answers(stream)]
+
+    assert [answer.reason for answer in answers].count("decided") == 39
+    assert [answer.question_id for answer in answers if answer.status is Status.OK] == ["q0"]
+    after = await all_answers(own_engine.ask(job(probes())))
+    assert {answer.status for answer in after} == {Status.OK}
+    assert own_engine.info.restarts == 0
+
+
 async def test_a_short_deadline_ends_what_is_not_done_and_spares_the_process(own_engine: LocalEngine) -> None:
     before = pid_of(own_engine)
 

@@ -52,8 +52,22 @@ def feed(model: Model, tokens: Sequence[int], position: int, sequence: int) -> N
 def decode(model: Model, entries: Sequence[Entry]) -> Iterator[tuple[int, Logits]]:
     """Sequence and logits for each wanted entry, in order. The logits are llama.cpp's own memory: to be read before
     the next is taken. Raises Fault."""
-    for start in range(0, len(entries), model.batch_tokens):
-        yield from _decode_batch(model, entries[start : start + model.batch_tokens])
+    for batch in _batches(entries, model.batch_tokens, model.outputs):
+        yield from _decode_batch(model, batch)
+
+
+def _batches(entries: Sequence[Entry], tokens: int, outputs: int) -> Iterator[list[Entry]]:
+    """In order, none with more tokens or more wanted logits than these: llama.cpp ends the process over one more."""
+    batch: list[Entry] = []
+    wanted = 0
+    for entry in entries:
+        if len(batch) == tokens or (entry.wanted and wanted == outputs):
+            yield batch
+            batch, wanted = [], 0
+        batch.append(entry)
+        wanted += entry.wanted
+    if batch:
+        yield batch
 
 
 def _decode_batch(model: Model, entries: Sequence[Entry]) -> Iterator[tuple[int, Logits]]:

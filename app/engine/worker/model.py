@@ -39,8 +39,9 @@ class Model:
 
     `context_tokens` are the cells that all sequences share, `sequence_tokens` the most that one of them may have: a
     model knows no positions beyond those it was trained on. A decode step has `step_tokens` at most, so that none takes
-    much longer than another; there are `sequences` in all; a picture's token is `embedding_floats` long. With
-    `sees_whole` the tokens of a picture see each other, so they must go through in one step.
+    much longer than another; there are `sequences` in all and logits of `outputs` tokens at once; a picture's token is
+    `embedding_floats` long. With `sees_whole` the tokens of a picture see each other, so they must go through in one
+    step.
 
     Cells that have left a window of attention may be used anew: what is read again from an earlier place, as the words
     of a choice are, must lie within `window_tokens`.
@@ -59,6 +60,7 @@ class Model:
     batch_tokens: int
     step_tokens: int
     sequences: int
+    outputs: int
     embedding_floats: int
     sees_whole: bool
     window_tokens: int
@@ -92,6 +94,7 @@ def load(order: Load) -> Model:
         batch_tokens=int(llama_cpp.llama_n_batch(context)),
         step_tokens=int(llama_cpp.llama_n_ubatch(context)),
         sequences=int(llama_cpp.llama_n_seq_max(context)),
+        outputs=int(llama_cpp.llama_n_seq_max(context)),
         embedding_floats=int(llama_cpp.llama_model_n_embd_inp(model)),
         sees_whole=sees_whole,
         window_tokens=int(llama_cpp.llama_model_n_swa(model)) or cells,
@@ -132,6 +135,8 @@ def _load_context(model: Any, order: Load, least_step: int) -> Any:
     # One for the opening, one for each picture and one for each question; unified cells let them share the picture.
     wanted = 1 + order.parallel_pictures + order.parallel_questions
     params.n_seq_max = min(wanted, int(llama_cpp.llama_max_parallel_sequences()))
+    # Logits of the whole vocabulary are large: with 283,386 tokens room for a step's every token takes 0.4 GB.
+    params.n_outputs_max = params.n_seq_max
     params.kv_unified = True
     params.n_threads = order.threads
     params.n_threads_batch = order.threads

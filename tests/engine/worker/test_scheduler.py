@@ -413,6 +413,28 @@ def alone_read(resident: Resident, prompt: str, word: str) -> float:
     return found
 
 
+def test_more_logits_in_a_step_than_llama_cpp_keeps_are_taken_in_turns(
+    resident: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After every token of a word that is read; llama.cpp ends the process when it is asked for too many at once."""
+    words = ("Yes", "武器武器武器", "zzzzzz")
+    questions = [Question(f"{n}", QuestionKind.CHOICE, f"Which word is {n}?", choices=words) for n in range(40)]
+    wanted: list[int] = []
+    real = decode._decode_batch
+
+    def counted(model: Model, batch: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
+        wanted.append(sum(entry.wanted for entry in batch))
+        return real(model, batch)
+
+    monkeypatch.setattr(decode, "_decode_batch", counted)
+    answers = run(resident, make_picture(0), questions)
+    alone = run(resident, make_picture(0), questions[7:8])[0]
+
+    assert max(wanted) == resident.model.outputs
+    assert {answer.status for answer in answers.values()} == {Status.OK}
+    assert answers[7].log_choices == pytest.approx(alone.log_choices, abs=3 * BOUND)
+
+
 @pytest.mark.parametrize("words", [(), ("one",), ("one", "one"), ("z", "zz"), ("", "a")])
 def test_choices_that_cannot_be_told_apart_fail(resident: Resident, words: tuple[str, ...]) -> None:
     question = Question("kind", QuestionKind.CHOICE, "Which word is it?", choices=words)
