@@ -29,6 +29,7 @@ from app.domain import (
 )
 from app.metrics import SHADOW_COMPARISONS, SHADOW_LEFT
 from app.moderation.ports import Engine
+from app.policy.breath import considerate
 from app.policy.ports import Matcher, ShadowStore
 from app.policy.ruleset import Ruleset
 from app.policy.shadow_judge import Decided, Trial, judge, not_comparable, policy_trial, rules_trial, wanting
@@ -175,7 +176,7 @@ class ShadowRunner:
         found: list[Comparison] = []
         for taken in by_trial.values():
             for at in range(0, len(taken), _CHUNK):
-                found += await asyncio.to_thread(self._judged, taken[at : at + _CHUNK])
+                found += await asyncio.to_thread(considerate(self._judged), taken[at : at + _CHUNK])
         try:
             await self._store.record(found)
         except Exception as fault:

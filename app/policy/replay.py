@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain import Mode, Outcome, Truth
+from app.policy.breath import breathe
 from app.policy.cel_syntax import Scalar
 from app.policy.conditions import Condition
 from app.policy.evaluate import LeafJudge, Seen
@@ -226,6 +227,7 @@ class _Replay:
         return bound, unclear
 
     def _judge(self, compiled: CompiledRule) -> _Judged:
+        breathe()
         both = _fold(compiled.tree, iter([self._leaf(leaf) for leaf in compiled.leaves]))
         unknown = ~(both.true | both.false)
         unasked = self._none

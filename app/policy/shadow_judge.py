@@ -14,6 +14,7 @@ from typing import Any
 
 from app.domain import Comparison, Findings, Mode, Needs, Outcome, ProbeFinding, Status, Tried, UploadContext
 from app.policy.asked import never_asked
+from app.policy.breath import breathe
 from app.policy.evaluate import see
 from app.policy.ports import Matcher
 from app.policy.replay import Replayed, Row, replay
@@ -97,6 +98,7 @@ def not_comparable(trial: Trial, one: Decided, why: str) -> Comparison:
 
 
 def _row(ruleset: Ruleset, reader: RowReader, one: Decided) -> Row:
+    breathe()
     findings = reader.refound(as_asked(one, ruleset.needs), one.lists)
     seen = see(ruleset, findings, one.context, model_digest=one.model)
     return Row(seen, never_asked(ruleset, findings, seen))
@@ -136,9 +138,16 @@ def _comparison(trial: Trial, replayed: Replayed, at: int, one: Decided) -> Comp
 
 
 def _whole(ruleset: Ruleset, one: Decided) -> bool:
-    """Whether every question was put, so that whether there is an outcome does not depend on what was found."""
+    """Whether every question was put, so that whether there is an outcome does not depend on what was found. What an
+    early stop spared hangs on what was found."""
     extra = wanting(one.asked, ruleset.needs)
-    return extra is None or {question.probe for question in extra.probes} <= one.extra.keys()
+    if extra is not None and not {question.probe for question in extra.probes} <= one.extra.keys():
+        return False
+    wanted = {question.probe for question in ruleset.needs.probes}
+    readings = (
+        reading for name in wanted & one.findings.probes.keys() for reading in one.findings.probes[name].readings
+    )
+    return not any(reading.status is Status.SKIPPED for reading in readings)
 
 
 def _promoted(program: Program) -> Program:

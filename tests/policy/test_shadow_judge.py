@@ -78,6 +78,14 @@ def test_a_probe_that_was_asked_afterwards_counts_and_a_failed_one_does_not() ->
     assert (late.after, late.missing) == (None, ("probes.b.p",))
 
 
+def test_what_an_early_stop_spared_is_no_sample_of_anything() -> None:
+    shadow = ruleset(rule("r1", "probes.a.p > 0.2"))
+    spared = findings(a=None)
+    skipped = ProbeFinding(readings=(reading(None, status=Status.SKIPPED),))
+    one = compare(shadow, decided(spared.model_copy(update={"probes": {"a": skipped}})))
+    assert (one.after, one.missing, one.whole) == (None, ("probes.a.p",), False)
+
+
 def test_a_question_in_other_words_is_another_question() -> None:
     probes: dict[str, Any] = {"a": {"category": "goods", "questions": {"en": "Something else?"}}}
     shadow = ruleset(rule("r1", "probes.a.p > thresholds.high"), probes=probes, scores={})
