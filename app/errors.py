@@ -193,6 +193,10 @@ class WorkerTimeout(WorkerError):
         self.ran_s = ran_s
 
 
+#: Of a line that is longer, the part around the mistake is shown.
+_SHOWN_COLUMNS = 160
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyProblem:
     """One thing wrong in a policy or list file. `line` and `column` count from 1; `source_line` is the text there."""
@@ -208,7 +212,9 @@ class PolicyProblem:
         """File, line, column and message; then the line itself with a caret, and the hint."""
         parts = [f"{self.file}:{self.line}:{self.column}: {self.message}"]
         if self.source_line is not None:
-            parts += [f"    {self.source_line}", "    " + " " * (self.column - 1) + "^"]
+            before = max(0, self.column - 1 - _SHOWN_COLUMNS // 2) if len(self.source_line) > _SHOWN_COLUMNS else 0
+            shown = self.source_line[before : before + _SHOWN_COLUMNS]
+            parts += [f"    {shown}", "    " + " " * (self.column - 1 - before) + "^"]
         if self.hint is not None:
             parts.append(f"    hint: {self.hint}")
         return "\n".join(parts)

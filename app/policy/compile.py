@@ -16,6 +16,9 @@ from app.policy.surfaces import check_divisors, surface_program
 from app.policy.unreachable import check_reach
 from app.policy.vocabulary import Vocabulary
 
+#: Compiling ends here: more are not told.
+_ENOUGH_PROBLEMS = 100
+
 
 class RuleCompiler:
     """Compiles the rules of one draft; `problems` collects what is wrong with their conditions, `unreachable` what
@@ -58,6 +61,9 @@ class RuleCompiler:
 
     def _rules(self) -> Iterator[tuple[int, CompiledRule]]:
         for index, rule in self._draft.rules.items():
+            breathe()
+            if len(self.problems) > _ENOUGH_PROBLEMS:
+                return
             breathe()
             tree = self._tree(rule.when, ("rules", index, "when"))
             if tree is None:

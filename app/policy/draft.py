@@ -60,6 +60,10 @@ _MESSAGES = {
 }
 
 
+#: As many as are told of a whole policy, and one more, which says that there are more.
+_MAX_TOLD = 101
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """The sound parts of a policy. `policy` is there when all are; `ids` has those of unsound parts too, so that
@@ -97,7 +101,7 @@ def read_draft(value: Any, source: Source) -> tuple[Draft, list[PolicyProblem]]:
         surfaces=_sound(value, "surfaces", Surface, bad),
         ids={name: _ids(value.get(name)) for name in ("categories", "thresholds", "probes", "scores", "rules")},
     )
-    return draft, [_problem(error, source) for error in errors]
+    return draft, [_problem(error, source) for error in errors[:_MAX_TOLD]]
 
 
 def _sound_defaults(value: Any) -> Defaults:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import rfc8785
@@ -14,10 +15,14 @@ from app.policy.check import check, unused
 from app.policy.compile import RuleCompiler, needs_of, read_sources, used_names
 from app.policy.draft import read_draft
 from app.policy.include import Reader, read_document, read_included
+from app.policy.limits import too_much
 from app.policy.lists import load_lists
 from app.policy.regular import read_regular
 from app.policy.ruleset import Ruleset
 from app.policy.yaml_text import MAX_BYTES
+
+#: More mistakes are not told at once: a file can hold a hundred thousand.
+MAX_PROBLEMS = 100
 
 
 def load_ruleset(policy_path: Path, rules_dir: Path, *, last_good: Sequence[KeywordList] = ()) -> Ruleset:
@@ -68,6 +73,8 @@ def build_ruleset(
     value, source, problems = document.value, document.source, document.problems
     if value is None:
         raise PolicyInvalid((*(problems or [source.problem_at(0, "the file is empty")]), *list_problems))
+    if excess := [*too_much(value, source)]:
+        raise PolicyInvalid((*excess, *list_problems))
     draft, mistakes = read_draft(value, source)
     problems += mistakes
     lists = tuple(sorted(lists, key=lambda keywords: keywords.name))
@@ -76,11 +83,14 @@ def build_ruleset(
     compiler = RuleCompiler(draft, source, readable, {keywords.name for keywords in lists} | unsound)
     program, surfaces = compiler.programs()
     problems += compiler.problems + ([] if kept else compiler.unreachable)
-    problems += check(draft, source, lists, rules_dir=rules_dir) if draft.ids else []
+    problems += islice(check(draft, source, lists, rules_dir=rules_dir), MAX_PROBLEMS + 1) if draft.ids else []
     if problems or list_problems or draft.policy is None:
         ordered = sorted(
             set(problems), key=lambda problem: (problem.file != file, problem.file, problem.line, problem.column)
         )
+        if len(ordered) > MAX_PROBLEMS:
+            more = replace(ordered[MAX_PROBLEMS], message="there are more mistakes, from here on", hint=None)
+            ordered = [*ordered[:MAX_PROBLEMS], more]
         raise PolicyInvalid((*ordered, *list_problems))
     names = used_names(draft, (program, *surfaces.values()))
     policy_digest = _digest(document.text.encode())  # a byte order mark is not part of it

@@ -54,17 +54,15 @@ class Source:
 
     def problem_at(self, offset: int, message: str, *, hint: str | None = None) -> PolicyProblem:
         offset = min(offset, len(self.text))
-        starts = _line_starts(self.text)
+        starts, lines = _lines(self.text)
         line = bisect_right(starts, offset)
-        start = starts[line - 1]
-        end = _BREAK.search(self.text, start)
         return PolicyProblem(
             file=self.file,
             line=line,
-            column=offset - start + 1,
+            column=offset - starts[line - 1] + 1,
             message=message,
             hint=hint,
-            source_line=self.text[start : end.start() if end else len(self.text)],
+            source_line=lines[line - 1],
         )
 
     def _nearest(self, path: Path, spans: Mapping[Path, Span]) -> Span:
@@ -83,9 +81,9 @@ class Source:
 
 
 @lru_cache(maxsize=4)
-def _line_starts(text: str) -> list[int]:
-    """A file of nothing but mistakes asks for this once a mistake."""
-    return [0, *(found.end() for found in _BREAK.finditer(text))]
+def _lines(text: str) -> tuple[list[int], list[str]]:
+    """Where each line starts, and the lines. A file of nothing but mistakes asks for this once a mistake."""
+    return [0, *(found.end() for found in _BREAK.finditer(text))], _BREAK.split(text)
 
 
 def _non_blank(text: str, span: Span) -> list[int]:

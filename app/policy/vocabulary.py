@@ -65,7 +65,7 @@ class Vocabulary:
         longer = sorted(known for known in self.kinds if known.startswith(f"{name}."))
         if longer:
             return f"did you mean {join_words(longer)}?"
-        close = difflib.get_close_matches(name, self.kinds, n=3, cutoff=0.75)
+        close = _close(name, list(self.kinds), cutoff=0.75)
         if close:
             return f"did you mean {join_words(close)}?"
         family = [known for known in self.kinds if known.startswith(name.partition(".")[0] + ".")]
@@ -76,6 +76,17 @@ class Vocabulary:
 
 #: A hint lists no more names than one can read.
 _MAX_LISTED = 8
+
+
+#: Looking for what somebody may have meant takes as long as there are words, and again for each mistake.
+_MAX_COMPARED = 1000
+_MAX_WORD_CHARACTERS = 200
+
+
+def _close(word: str, words: list[str], *, cutoff: float) -> list[str]:
+    if len(words) > _MAX_COMPARED or len(word) > _MAX_WORD_CHARACTERS:
+        return []
+    return difflib.get_close_matches(word, words, n=3, cutoff=cutoff)
 
 
 def join_words(words: Iterable[str]) -> str:
@@ -89,7 +100,7 @@ def join_words(words: Iterable[str]) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A hint that names what is close to `word`, or else everything known."""
     words = sorted(known)
-    close = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
+    close = _close(word, words, cutoff=0.6)
     if close:
         return f"did you mean {join_words(close)}?"
     return f"known are {join_words(words)}" if words else None

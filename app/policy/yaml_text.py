@@ -25,6 +25,8 @@ from app.policy.source import Path, Source, Span
 #: A policy of 300 rules is about 100 KB.
 MAX_BYTES = 512 * 1024
 MAX_DEPTH = 32
+#: As many as are told of a whole policy, and one more, which says that there are more.
+_MAX_REFUSED = 101
 #: Longer ones become floats: Python refuses to convert thousands of digits, and no field takes such a number.
 _MAX_INT_DIGITS = 18
 
@@ -203,7 +205,7 @@ def read_yaml(data: bytes, file: str) -> tuple[Any, Source, list[PolicyProblem]]
     builder = _Builder()
     value = builder.build(node)
     source = Source(file, text, builder.values, builder.keys)
-    refused = sorted(refused + builder.refused)
+    refused = sorted(refused + builder.refused)[:_MAX_REFUSED]
     return value, source, [source.problem_at(at, message) for at, message in refused]
 
 

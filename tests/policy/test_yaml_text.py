@@ -81,7 +81,7 @@ def test_escapes_of_whole_characters_are_read() -> None:
 def test_a_bomb_of_aliases_is_never_unfolded() -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
     _, _, problems = read_yaml("\n".join(lines).encode(), "p.yaml")
-    assert len(problems) == 60 + 2 * 59
+    assert len(problems) == 101  # and no more are told
 
 
 def test_a_mark_and_a_byte_order_mark_do_not_move_positions() -> None:
