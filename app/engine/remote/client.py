@@ -18,6 +18,8 @@ from app.engine.remote.faults import RemoteFault
 #: A completion of ours with its logarithms takes a tenth of it.
 _MAX_ANSWER_BYTES = 1 << 20
 _MAX_SAID_CHARACTERS = 300
+#: Below the 5 s after which most servers close a connection that is idle: a request must not cross that on its way.
+_IDLE_S = 2.0
 _BUSY = {429, 502, 503}
 _UNAUTHORISED = {401, 403}
 #: Everything that httpx raises of its own, cookies apart.
@@ -39,7 +41,11 @@ class Client:
             trust_env=False,
             # The whole of a request has one bound, set where it is made.
             timeout=httpx.Timeout(None, connect=config.connect_timeout_s),
-            limits=httpx.Limits(max_connections=config.concurrency + 1, max_keepalive_connections=config.concurrency),
+            limits=httpx.Limits(
+                max_connections=config.concurrency + 1,
+                max_keepalive_connections=config.concurrency,
+                keepalive_expiry=_IDLE_S,
+            ),
         )
         self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 

@@ -190,7 +190,13 @@ class RemoteEngine:
         assert self._client is not None  # noqa: S101 - made before the supervisor
         # What was chosen once stays: decisions say which model made them.
         config = replace(self._config, model=self._model or self._config.model)
-        served = await try_server(config, self._client)
+        try:
+            served = await try_server(config, self._client)
+        except RemoteFault as fault:
+            if not fault.again:
+                raise
+            # One lost connection is no outage.
+            served = await try_server(config, self._client)
         self._model = served.model
         self._broken.clear()
         self._breaker.reset()

@@ -351,3 +351,13 @@ async def test_closing_ends_who_waits() -> None:
         await until(lambda: server.under_way == 1)
         await engine.aclose()
         assert {answer.reason for answer in await asked} == {"engine_unavailable"}
+
+
+async def test_one_lost_connection_is_no_outage() -> None:
+    lost = [b""]
+
+    def script(request: Request) -> bytes:
+        return lost.pop() if lost and request.method == "POST" else agreeable(request)
+
+    async with serving(script, everything=True) as server, asking(server.config()) as engine:
+        assert engine.info.state is EngineState.READY
