@@ -104,6 +104,12 @@ def _cpu_s() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
+def _peak_mib() -> tuple[float, float]:
+    """Of this process, and of the largest of those that it waited for."""
+    own, others = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own, others
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--decisions", type=int, default=100_000)
@@ -120,8 +126,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "decisions.db"
         simple = policy(options.rules)
+        began = time.perf_counter()
         asyncio.run(make(path, options.decisions, simple.digest))
-        print(f"{options.decisions} decisions, {path.stat().st_size / 1e6:.0f} MB")
+        made_s = time.perf_counter() - began
+        print(f"{options.decisions} decisions, {path.stat().st_size / 1e6:.0f} MB, made in {made_s:.0f} s")
         for name, ruleset in (
             ("simple comparisons", simple),
             ("one CEL leaf in three", policy(options.rules, cel=True)),
@@ -133,6 +141,8 @@ def main() -> None:
                 f"{name}: {options.rules} rules: {wall_s:.1f} s, {wall_s / options.decisions * 1e6:.0f} µs a decision;"
                 f" {(_cpu_s() - before_s) / options.decisions * 1e6:.0f} CPU-µs; load {busy:.1f} a core"
             )
+        own_mib, others_mib = _peak_mib()
+        print(f"peak memory: {own_mib:.0f} MiB here, {others_mib:.0f} MiB in a process of the backtest")
 
 
 if __name__ == "__main__":
