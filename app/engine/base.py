@@ -1,6 +1,5 @@
 """What the real and the fake engine share: what they are given, and how a question ends that was not answered."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -92,10 +91,6 @@ class EngineConfig:
 
 def unanswered(question: Question, status: Status, reason: str) -> Answer:
     return Answer(question_id=question.id, status=status, reason=reason)
-
-
-def all_unanswered(questions: Iterable[Question], status: Status, reason: str) -> list[Answer]:
-    return [unanswered(question, status, reason) for question in questions]
 
 
 def is_sound(picture: Picture) -> bool:
