@@ -41,11 +41,17 @@ class Decided:
 
 @dataclass(frozen=True)
 class Trial:
-    """A ruleset that is tried: its live rules are what would decide. `digest` names it among the comparisons."""
+    """A ruleset that is tried: its live rules are what would decide."""
 
     tried: Tried
-    digest: str
     ruleset: Ruleset
+
+    @cached_property
+    def digest(self) -> str:
+        """Names it among the comparisons. That of many shadow rules takes a while: not for an event loop."""
+        if self.tried is Tried.POLICY:
+            return self.ruleset.policy_digest
+        return _rules_digest(self.ruleset, _shadow_rules(self.ruleset))
 
     @cached_property
     def rules(self) -> frozenset[str] | None:
@@ -59,13 +65,12 @@ class Trial:
 
 def policy_trial(ruleset: Ruleset) -> Trial:
     """A whole shadow policy."""
-    return Trial(Tried.POLICY, ruleset.policy_digest, ruleset)
+    return Trial(Tried.POLICY, ruleset)
 
 
 def rules_trial(ruleset: Ruleset) -> Trial | None:
     """The shadow rules of a live policy, as if they were live; None where it has none."""
-    names = _shadow_rules(ruleset)
-    return Trial(Tried.RULES, _rules_digest(ruleset, names), ruleset) if names else None
+    return Trial(Tried.RULES, ruleset) if _shadow_rules(ruleset) else None
 
 
 def promoted(ruleset: Ruleset) -> Ruleset:

@@ -4,6 +4,7 @@ Counts are of decisions that were compared, and never extrapolated. Only the rev
 the decisions of which everything was asked, which chance picked, not what was found.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -155,8 +156,8 @@ async def report_on(store: ShadowStore, *, shadow: ShadowText | None, live: Rule
     trial = rules_trial(live)
     rules = None
     if trial is not None:
-        groups = await store.comparisons(Tried.RULES, trial.digest, since=since)
-        rules = shadow_report(trial.digest, groups)
+        digest = await asyncio.to_thread(lambda: trial.digest)
+        rules = shadow_report(digest, await store.comparisons(Tried.RULES, digest, since=since))
     if shadow is None or shadow.policy_digest is None:
         return ShadowReports(since=since, rules=rules)
     start = max(since, shadow.change.at)

@@ -16,10 +16,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 from PIL import Image
@@ -31,6 +32,8 @@ from app.policy.ruleset import Ruleset
 from app.store import Database, SqlDecisionStore, SqlRulesets
 from benchmarks.policy.archive import PROBES
 from benchmarks.policy.service import TOKEN, database_url, served
+
+R = TypeVar("R")
 
 _LIST = "---\ncategory: goods\nseverity: high\nlanguages: en\n---\nforbidden thing\n"
 _UPLOADERS = 3
@@ -250,14 +253,14 @@ def _pictures() -> list[bytes]:
     return made
 
 
-def _run(model_s: float, rules: int, work: Callable[[Path, str], "asyncio.Future[object] | object"]) -> object:
+def _run(model_s: float, rules: int, work: Callable[[Path, str], Coroutine[Any, Any, R]]) -> R:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "rules").mkdir()
         (folder / "rules" / "words.txt").write_text(_LIST)
         (folder / "policies.yaml").write_text(policy(rules, 0.2))
         with served(folder, model_s=model_s) as url:
-            return asyncio.run(work(folder, url))  # type: ignore[arg-type]
+            return asyncio.run(work(folder, url))
 
 
 def main() -> None:
@@ -271,7 +274,7 @@ def main() -> None:
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0] / (os.cpu_count() or 1):.1f} a core")
     sound = True
     if options.edits:
-        sound = bool(_run(0.0, options.rules, lambda folder, url: churn(folder, url, options.edits, options.rules)))
+        sound = _run(0.0, options.rules, lambda folder, url: churn(folder, url, options.edits, options.rules))
     if options.rounds:
         _run(options.model_s, options.large, lambda _, url: activations(url, options.rounds, options.large))
     sys.exit(0 if sound else 1)
