@@ -67,13 +67,13 @@ def build_ruleset(
 ) -> Ruleset:
     """The ruleset of a policy's bytes and lists that are already read; `file` and `rules_dir` are what problems call
     them. `read` gives the files that the policy includes; without it, its text brings them along. What was `kept`
-    may have been put in force by a version that did not look for rules that can never be true: there they are warnings.
-    Raises PolicyInvalid, `list_problems` included."""
+    may have been put in force by a version without limits, and without a look for rules that can never be true: there
+    they are warnings. Raises PolicyInvalid, `list_problems` included."""
     document = read_document(data, file, read)
     value, source, problems = document.value, document.source, document.problems
     if value is None:
         raise PolicyInvalid((*(problems or [source.problem_at(0, "the file is empty")]), *list_problems))
-    if excess := [*too_much(value, source)]:
+    if not kept and (excess := [*too_much(value, source)]):
         raise PolicyInvalid((*excess, *list_problems))
     draft, mistakes = read_draft(value, source)
     problems += mistakes

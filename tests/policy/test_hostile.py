@@ -106,3 +106,8 @@ def test_a_line_of_any_length_is_shown_where_the_mistake_is() -> None:
     _, line, caret, *_ = problem.render().splitlines()
     assert line[caret.index("^") :].startswith("oops: 1}")
     assert len(line) < 200
+
+
+def test_what_was_in_force_before_there_were_limits_can_be_built_again() -> None:
+    text = numbered(f"{HEAD}rules:\n", lambda at: rule(at, "image.width > 9"), MAX_PARTS["rules"] + 1)
+    assert len(build_ruleset(text.encode(), (), kept=True).program.rules) == MAX_PARTS["rules"] + 1
