@@ -17,7 +17,8 @@ from app.domain import Picture, Question, QuestionKind, Status
 from app.engine.base import AnswerWords, EngineConfig, ModelFiles
 from app.engine.process import load_order
 from app.engine.runtime import Runtime
-from app.engine.worker import decode, picture
+from app.engine.worker import decode, logs, picture
+from app.engine.worker.memory import Account
 from app.engine.worker.protocol import Answered
 from app.engine.worker.resident import Resident, load_resident
 from app.engine.worker.warm_up import warm_up
@@ -32,7 +33,7 @@ ARCHITECTURES = ("qwen2vl", "llava", "gemma3")
 BOUND = 0.015
 
 
-def loaded(name: str, folder: Path, **changes: object) -> Resident:
+def loaded(name: str, folder: Path) -> Resident:
     model, projector = write_pair(name, folder)
     files = ModelFiles(
         name=name,
@@ -44,7 +45,10 @@ def loaded(name: str, folder: Path, **changes: object) -> Resident:
         demonstration=False,
     )
     config = EngineConfig(files=files, runtime=Runtime(threads=1, context_tokens=2048, gpu_layers=0))
-    return load_resident(load_order(config).model_copy(update=changes))
+    with pytest.MonkeyPatch.context() as patched:
+        # One process loads one model; here the demonstration pair's account would have the others' buffers added.
+        patched.setattr(logs, "account", Account())
+        return load_resident(load_order(config))
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
