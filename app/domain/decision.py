@@ -45,13 +45,15 @@ class RuleResult(Value):
 
 
 class Violation(Value):
-    """A live rule that is true and was not overridden."""
+    """A live rule that is true and was not overridden. `reason` is in the policy's own language, `reasons` in every
+    language that the rule has; of decisions of older versions it is empty."""
 
     rule: str
     category: str
     outcome: Outcome
     score: float | None = None
     reason: str
+    reasons: dict[str, str] = Field(default_factory=dict)
 
 
 class ProbeScore(Value):

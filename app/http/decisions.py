@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from app.domain import AuditEvent, Decision, Outcome, new_id
 from app.errors import Forbidden
 from app.http.auth import require_reader
+from app.http.languages import AcceptLanguage, in_language
 from app.http.problems import problems
 from app.http.services import GivenDecisions, GivenEvidence, GivenOutbox, GivenPrincipal
 
@@ -37,20 +38,28 @@ class DecisionController(Controller):
     @get("/", operation_id="list_decisions", summary="Decisions, the newest first", responses=problems(400, 401, 403))
     async def page(
         self,
+        *,
         decisions: GivenDecisions,
         principal: GivenPrincipal,
         outcome: FromQuery[Outcome | None] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
         cursor: Annotated[str | None, QueryParameter(max_length=500)] = None,
+        accept_language: AcceptLanguage = None,
     ) -> DecisionPage:
         found, next_cursor = await decisions.page(
             limit=limit, cursor=cursor, outcome=outcome, key_id=principal.decisions_of
         )
-        return DecisionPage(decisions=found, next_cursor=next_cursor)
+        return DecisionPage(decisions=[in_language(one, accept_language) for one in found], next_cursor=next_cursor)
 
     @get("/{decision_id:str}", operation_id="get_decision", summary="One decision", responses=problems(401, 403, 404))
-    async def find(self, decision_id: FromPath[str], decisions: GivenDecisions, principal: GivenPrincipal) -> Decision:
-        return await decisions.find(decision_id, key_id=principal.decisions_of)
+    async def find(
+        self,
+        decision_id: FromPath[str],
+        decisions: GivenDecisions,
+        principal: GivenPrincipal,
+        accept_language: AcceptLanguage = None,
+    ) -> Decision:
+        return in_language(await decisions.find(decision_id, key_id=principal.decisions_of), accept_language)
 
     @get(
         "/{decision_id:str}/image",

@@ -11,6 +11,7 @@ from litestar.params import FromQuery, SkipValidation
 from app.domain import Decision
 from app.errors import MalformedRequest
 from app.http.auth import require_scope
+from app.http.languages import AcceptLanguage, in_language
 from app.http.problems import problems
 from app.http.services import GivenModerator
 from app.moderation.upload import Upload
@@ -83,10 +84,11 @@ async def moderate(
     longest_wait_s: NamedDependency[float],
     upload: NamedDependency[SkipValidation[Upload]],
     wait: FromQuery[float | None] = None,
+    accept_language: AcceptLanguage = None,
 ) -> Decision:
     # Not `wait < …`: every comparison with NaN is false.
     if wait is not None and not _SHORTEST_WAIT_S <= wait <= longest_wait_s:
         raise MalformedRequest(
             f"wait: must be at least {_SHORTEST_WAIT_S:g} and at most {longest_wait_s:g} seconds", field="wait"
         )
-    return await moderator.moderate(upload, deadline_s=wait)
+    return in_language(await moderator.moderate(upload, deadline_s=wait), accept_language)

@@ -211,14 +211,15 @@ def _violations(
         rule = one.compiled.rule
         if one.result is not Truth.TRUE or not isinstance(rule.then, Outcome):
             continue
-        score = scores.get(rule.category)
+        score, reasons = scores.get(rule.category), rule.reason or {}
         found.append(
             Violation(
                 rule=rule.id,
                 category=rule.category,
                 outcome=rule.then,
                 score=score.value if score else None,
-                reason=(rule.reason or {}).get(policy.defaults.language, rule.id),
+                reason=reasons.get(policy.defaults.language, rule.id),
+                reasons=dict(reasons),
             )
         )
     severity = {name: category.severity for name, category in policy.categories.items()}
