@@ -37,8 +37,8 @@ class Settings(BaseSettings):
     models_dir: Path = Field(_REPOSITORY / "models", description="Where downloaded models lie.")
     chat_form: str | None = Field(
         None,
-        description="Id of the catalogue model whose chat form and words a model given by path uses; by default the form "
-        "is that of the file's own chat template.",
+        description="Id of the catalogue model whose chat form and words a model given by path uses; by default the "
+        "form is that of the file's own chat template.",
     )
     allow_demo_model: bool = Field(
         False, description="Let the demonstration model serve outside loopback. It is not a moderator."
