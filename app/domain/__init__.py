@@ -11,6 +11,7 @@ from app.domain.decision import (
     ProbeScore,
     PublishedFindings,
     RuleResult,
+    Statement,
     UploadContext,
     Violation,
 )
@@ -42,7 +43,7 @@ from app.domain.review import CaseState, ReviewCase, Verdict
 from app.domain.rulesets import Activation, ActivationSource, Change, RulesetText
 from app.domain.shadow import Comparison, ComparisonGroup, ShadowText, Tried
 from app.domain.value import Value, new_id
-from app.domain.words import Mode, Outcome, Severity, Status, TermKind, TextSource, Truth
+from app.domain.words import Ground, Mode, Outcome, Severity, Status, TermKind, TextSource, Truth
 
 __all__ = [
     "BUILTIN_MATCHERS",
@@ -68,6 +69,7 @@ __all__ = [
     "Evaluation",
     "Findings",
     "Frame",
+    "Ground",
     "Image",
     "ImageFacts",
     "KeywordFinding",
@@ -95,6 +97,7 @@ __all__ = [
     "Severity",
     "ShadowText",
     "Span",
+    "Statement",
     "Status",
     "StoredDecision",
     "TermKind",

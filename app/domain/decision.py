@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 from app.domain.findings import CodesFinding, Findings, KeywordFinding, SceneFinding, TextLine
 from app.domain.images import ImageFacts
 from app.domain.value import Value
-from app.domain.words import Mode, Outcome, Severity, Status, Truth
+from app.domain.words import Ground, Mode, Outcome, Severity, Status, Truth
 
 
 class UploadContext(Value):
@@ -44,6 +44,18 @@ class RuleResult(Value):
     trace: tuple[LeafTrace, ...] = ()
 
 
+class Statement(Value):
+    """What a platform needs to tell the uploader why (EU Digital Services Act, article 17): what the decision rests on,
+    which clause of it, the facts by language, how to object. `automated` says that the outcome took effect without a
+    person: true of a reject, false where the outcome is left to a reviewer."""
+
+    ground: Ground
+    clause: str
+    facts: dict[str, str]
+    redress: str | None = None
+    automated: bool
+
+
 class Violation(Value):
     """A live rule that is true and was not overridden. `reason` is in the policy's own language, `reasons` in every
     language that the rule has; of decisions of older versions it is empty."""
@@ -54,6 +66,7 @@ class Violation(Value):
     score: float | None = None
     reason: str
     reasons: dict[str, str] = Field(default_factory=dict)
+    statement: Statement | None = None
 
 
 class ProbeScore(Value):

@@ -43,6 +43,13 @@ class Mode(StrEnum):
     DRAFT = "draft"
 
 
+class Ground(StrEnum):
+    """What a decision against an upload rests on: a law, or the platform's own terms."""
+
+    LEGAL = "legal"
+    TERMS = "terms"
+
+
 class Severity(IntEnum):
     """How grave a category or a list is; orders the review queue."""
 

@@ -86,6 +86,8 @@ def _rules(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
         yield from _known_category(draft, source, (*path, "category"), rule.category)
         if rule.reason is not None:
             yield from _translated(draft, source, (*path, "reason"), rule.reason)
+        if rule.statement is not None:
+            yield from _translated(draft, source, (*path, "statement", "facts"), rule.statement.facts)
         for at, other in enumerate(rule.overrides):
             place: Path = (*path, "then", "pass", "overrides", at)
             if other not in draft.ids["rules"]:

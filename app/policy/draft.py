@@ -26,6 +26,7 @@ from app.policy.schema import (
     RuleOverride,
     Score,
     Signals,
+    StatementText,
     Surface,
 )
 from app.policy.source import Path, Source
@@ -42,6 +43,7 @@ _MODELS: Mapping[Path, type[Part]] = {
     ("probes", "*"): Probe,
     ("probes", "*", "calibration"): Calibration,
     ("rules", "*"): Rule,
+    ("rules", "*", "statement"): StatementText,
     ("rules", "*", "then"): Allow,
     ("rules", "*", "then", "pass"): Pass,
     ("surfaces", "*"): Surface,

@@ -12,6 +12,7 @@ from app.domain import (
     ProbeScore,
     RuleResult,
     Severity,
+    Statement,
     Truth,
     UploadContext,
     Violation,
@@ -22,7 +23,7 @@ from app.policy.conditions import Compiler, Condition
 from app.policy.facts import Facts, gather
 from app.policy.probe_scores import score_probes
 from app.policy.ruleset import CompiledRule, Program, Ruleset
-from app.policy.schema import Policy
+from app.policy.schema import Policy, StatementText
 from app.policy.scores import CategoryScore, score_category
 
 
@@ -160,11 +161,12 @@ def _conclude(policy: Policy, program: Program, judged: list[_Judged], seen: See
     deciding = [one for one in judged if one.live and one.open and not one.allows and one.overridden_by is None]
     outcomes = [outcome for one in deciding if (outcome := _asks(policy, one)) is not None]
     degraded = [one for one in judged if one.live and one.result is Truth.UNKNOWN and _matters(one, judged)]
+    outcome = max(outcomes, key=lambda outcome: outcome.severity, default=Outcome.PASS)
     return Evaluation(
-        outcome=max(outcomes, key=lambda outcome: outcome.severity, default=Outcome.PASS),
+        outcome=outcome,
         degraded=bool(degraded),
         degraded_by=tuple(sorted({line for one in degraded for line in _blame(one, facts)})),
-        violations=_violations(policy, deciding, scores),
+        violations=_violations(policy, deciding, scores, automated=outcome is Outcome.REJECT),
         scores={name: score.value for name, score in scores.items()},
         rules=_results(policy, program, judged, facts),
         probes=dict(seen.probes),
@@ -203,7 +205,7 @@ def _blame(one: _Judged, facts: Facts) -> set[str]:
 
 
 def _violations(
-    policy: Policy, deciding: Iterable[_Judged], scores: Mapping[str, CategoryScore]
+    policy: Policy, deciding: Iterable[_Judged], scores: Mapping[str, CategoryScore], *, automated: bool
 ) -> tuple[Violation, ...]:
     """The gravest first."""
     found = []
@@ -220,10 +222,19 @@ def _violations(
                 score=score.value if score else None,
                 reason=reasons.get(policy.defaults.language, rule.id),
                 reasons=dict(reasons),
+                statement=_statement(rule.statement, automated=automated),
             )
         )
     severity = {name: category.severity for name, category in policy.categories.items()}
     return tuple(sorted(found, key=lambda one: (-one.outcome.severity, -severity[one.category], one.rule)))
+
+
+def _statement(text: StatementText | None, *, automated: bool) -> Statement | None:
+    if text is None:
+        return None
+    return Statement(
+        ground=text.ground, clause=text.clause, facts=dict(text.facts), redress=text.redress, automated=automated
+    )
 
 
 def _priority(policy: Policy, one: _Judged) -> Severity:

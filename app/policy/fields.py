@@ -137,6 +137,15 @@ def _some_text(value: str) -> str:
     return value
 
 
+def at_most(chars: int) -> AfterValidator:
+    def check(value: str) -> str:
+        if len(value) > chars:
+            raise ValueError(f"must be at most {chars:,} characters, and is {len(value):,}")
+        return value
+
+    return AfterValidator(check)
+
+
 def _on_unknown(value: Any) -> Any:
     if value == "pass":
         raise ValueError("must be `review` or `reject`: what could not be checked never passes")

@@ -86,7 +86,8 @@ def build_ruleset(
     problems += islice(check(draft, source, lists, rules_dir=rules_dir), MAX_PROBLEMS + 1) if draft.ids else []
     if problems or list_problems or draft.policy is None:
         ordered = sorted(
-            set(problems), key=lambda problem: (problem.file != file, problem.file, problem.line, problem.column)
+            dict.fromkeys(problems),
+            key=lambda problem: (problem.file != file, problem.file, problem.line, problem.column),
         )
         if len(ordered) > MAX_PROBLEMS:
             more = replace(ordered[MAX_PROBLEMS], message="there are more mistakes, from here on", hint=None)

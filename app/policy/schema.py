@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, StrictBool, Tag, model_validator
 
-from app.domain import Mode, Outcome
+from app.domain import Ground, Mode, Outcome
 from app.policy.breath import breathe
 from app.policy.fields import (
     OPENAI_CATEGORIES,
@@ -23,6 +23,7 @@ from app.policy.fields import (
     Text,
     Texts,
     Weight,
+    at_most,
     one_of,
 )
 
@@ -155,6 +156,22 @@ Then = Annotated[
 ]
 
 
+#: As the EU Transparency Database takes them, in its schema of 2025-07; of redress it has nothing.
+_CLAUSE_CHARS = 500
+_FACTS_CHARS = 5000
+_REDRESS_CHARS = 2000
+
+
+class StatementText(Part):
+    """What a statement of reasons says where the rule decides: `clause` names the law or the term, `redress` says, or
+    links to, how to object."""
+
+    ground: Ground
+    clause: Annotated[Text, at_most(_CLAUSE_CHARS)]
+    facts: Annotated[dict[Language, Annotated[Text, at_most(_FACTS_CHARS)]], Field(min_length=1)]
+    redress: Annotated[Text, at_most(_REDRESS_CHARS)] | None = None
+
+
 class Rule(Part):
     """`priority` orders the review queue instead of the category's severity."""
 
@@ -165,6 +182,7 @@ class Rule(Part):
     then: Then
     on_unknown: OnUnknown | None = None
     reason: Texts | None = None
+    statement: StatementText | None = None
     priority: SeverityWord | None = None
 
     @model_validator(mode="after")
@@ -173,6 +191,8 @@ class Rule(Part):
         if isinstance(self.then, Allow):
             if self.on_unknown is not None:
                 raise ValueError("an allow rule has no `on_unknown`: while it is unknown it allows nothing")
+            if self.statement is not None:
+                raise ValueError("an allow rule has no `statement`: it decides against nobody")
         elif self.reason is None:
             raise ValueError("a rule that rejects or asks for review has a `reason`")
         return self

@@ -1,5 +1,6 @@
 """Reasons in the language that was asked for."""
 
+import json
 from base64 import b64encode
 from typing import Any
 
@@ -107,3 +108,22 @@ def test_any_header_is_taken(header: str) -> None:
     wanted = wanted_languages(header)
     assert all(wanted)
     assert best_language(wanted, ["az", "en"]) in ("az", "en", None)
+
+
+async def test_a_statement_is_in_the_answer_and_not_in_the_audit_log(rig: Rig) -> None:
+    words = f"{{ground: terms, clause: Terms 4.2, facts: {{en: {DE}, zh: {ZH}}}}}"
+    reason = f"    reason: {{en: {EN}}}\n"
+    policy = POLICY.replace(reason, f"{reason}    statement: {words}\n").encode()
+    await rig.ruleset.put(policy, author="key-policy", why=None, force=True, expected=None)
+    made = await ask(rig, "zh")
+    assert made["violations"][0]["statement"] == {
+        "ground": "terms",
+        "clause": "Terms 4.2",
+        "facts": {"en": DE, "zh": ZH},
+        "redress": None,
+        "automated": True,
+    }
+    assert (await rig.decisions.find(made["id"])).model_dump(mode="json")["violations"][0]["statement"]["automated"]
+    logged = json.dumps(await rig.events(), ensure_ascii=False)
+    assert "contraband-for-sale" in logged
+    assert not [text for text in (DE, ZH, "Terms 4.2") if text in logged]
