@@ -39,7 +39,16 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def test_a_seed_makes_one_model_and_a_stop_in_between_changes_nothing(tmp_path: Path, renderer: Renderer) -> None:
-    plan = Plan(out=tmp_path / "whole", see_steps=2, answer_steps=2, batch=8, processes=1, save_every=1, check_every=9)
+    plan = Plan(
+        out=tmp_path / "whole",
+        see_steps=2,
+        answer_steps=1,
+        calm_steps=1,
+        batch=8,
+        processes=1,
+        save_every=1,
+        check_every=9,
+    )
     whole = trained(plan, renderer)
     assert not same(whole, trained(dataclasses.replace(plan, out=tmp_path / "other", seed=1), renderer))
 
@@ -51,7 +60,7 @@ def test_a_seed_makes_one_model_and_a_stop_in_between_changes_nothing(tmp_path: 
 
 
 def test_processes_end_with_the_same_weights(tmp_path: Path, renderer: Renderer) -> None:
-    plan = Plan(out=tmp_path, see_steps=2, answer_steps=1, batch=8, processes=2, meet_every=2)
+    plan = Plan(out=tmp_path, see_steps=2, answer_steps=1, calm_steps=0, batch=8, processes=2, meet_every=2)
     train(plan, SHAPE, (renderer, renderer), resume=False)
     first, second = (torch.load(tmp_path / name, weights_only=True) for name in ("checkpoint.pt", "checkpoint-1.pt"))
     assert all(torch.equal(first["model"][name], second["model"][name]) for name in first["model"])

@@ -18,6 +18,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--answer-steps", type=int, default=3000, help="steps of learning to answer (default %(default)s)"
     )
+    train.add_argument("--calm-steps", type=int, default=700, help="steps of leaving photographs alone (%(default)s)")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="cpu")
     train.add_argument("--processes", type=int, default=2, help="of one thread each; 1 on a GPU")
@@ -81,6 +82,7 @@ def _train(arguments: argparse.Namespace) -> None:
         out=arguments.out,
         see_steps=arguments.see_steps,
         answer_steps=arguments.answer_steps,
+        calm_steps=arguments.calm_steps,
         seed=arguments.seed,
         device=arguments.device,
         processes=arguments.processes,

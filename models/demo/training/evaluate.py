@@ -135,10 +135,13 @@ def alarms(service: Service, pictures: Sequence[tuple[str, np.ndarray]], what: s
 
 
 def crops(photos: Sequence[Photo]) -> Iterator[tuple[str, np.ndarray]]:
-    """Each held-out photograph as a whole, and four crops of it, always the same ones."""
+    """Each held-out photograph once, whatever sizes and hours of the day it comes in, as a whole and in four crops,
+    always the same ones."""
+    seen: set[str] = set()
     for photo in photos:
-        if not photo.held_out:
+        if not photo.held_out or photo.name in seen:
             continue
+        seen.add(photo.name)
         rng = np.random.default_rng(list(photo.name.encode()))
         yield photo.name, np.ascontiguousarray(photo.pixels)
         height, width = photo.pixels.shape[:2]

@@ -97,13 +97,15 @@ class Rendered:
 @dataclasses.dataclass(frozen=True)
 class Mix:
     """Shares of what is drawn. `photo`, `writing`: grounds; `empty`: pictures without known pictograms; `decoys`:
-    pictures with unknown ones; `crowd`: as many pictograms as fit, for learning to see before learning to speak."""
+    pictures with unknown ones; `crowd`: as many pictograms as fit, for learning to see before learning to speak;
+    `estranged`: photographs in other colours, turned, mirrored or mixed, to make many of few."""
 
     photo: float = 0.4
     writing: float = 0.12
     empty: float = 0.2
     decoys: float = 0.3
     crowd: bool = False
+    estranged: float = 0.0
 
 
 class Renderer:
@@ -159,6 +161,19 @@ class Renderer:
             picture.paste(self.photograph(rng, part))
         return picture
 
+    def _estranged(self, rng: np.random.Generator, scene: Image.Image) -> Image.Image:
+        pixels = np.asarray(scene)[:, :, rng.permutation(3)]
+        if rng.random() < 0.3:  # noqa: PLR2004
+            pixels = 255 - pixels
+        changed = Image.fromarray(np.ascontiguousarray(pixels))
+        if rng.random() < 0.5:  # noqa: PLR2004
+            changed = changed.transpose(Image.Transpose.ROTATE_90).resize(scene.size, Image.Resampling.BILINEAR)
+        if rng.random() < 0.3:  # noqa: PLR2004
+            changed = changed.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+        if rng.random() < 0.4:  # noqa: PLR2004
+            changed = Image.blend(changed, self.photograph(rng, scene.size), float(rng.uniform(0.2, 0.8)))
+        return changed
+
     def _piece(self, rng: np.random.Generator) -> Image.Image:
         """Part of a photograph in the outline of nothing in particular: what is no pictogram may have edges too."""
         side = int(rng.integers(64, 128))
@@ -174,7 +189,10 @@ class Renderer:
     def _ground(self, rng: np.random.Generator, width: int, height: int, mix: Mix) -> tuple[Image.Image, bool, bool]:
         kind = rng.random()
         if kind < mix.photo and self._photos:
-            return _tinted(rng, self._scene(rng, width, height)), True, False
+            scene = self._scene(rng, width, height)
+            if mix.estranged and rng.random() < mix.estranged:
+                scene = self._estranged(rng, scene)
+            return _tinted(rng, scene), True, False
         if kind < mix.photo + mix.writing:
             return page(rng, width, height, lambda: _colour(rng)), False, True
         return _plain_ground(rng, width, height), False, False

@@ -30,6 +30,7 @@ _BACKGROUND_WEIGHT = 0.25
 _MATRIX_LR, _OTHER_LR = 0.02, 2e-3
 _WARM_UP_STEPS = 60
 _DECAY_FROM = 0.45
+_CALM_RATE = 0.25
 _CURVE_FIELDS = ("minutes", "step", "pictures", "patch_accuracy", "yes_no_loss", "yes_no_accuracy", "word_accuracy")
 
 
@@ -41,6 +42,7 @@ class Plan:
     out: Path
     see_steps: int = 2200
     answer_steps: int = 3000
+    calm_steps: int = 700
     batch: int = 24
     probes: int = 4
     seed: int = 0
@@ -52,13 +54,22 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        return self.see_steps + self.answer_steps
+        return self.see_steps + self.answer_steps + self.calm_steps
+
+    def rate(self, step: int) -> float:
+        """Of the learning rates: up, level, down to nearly nothing; then from a quarter down once more."""
+        taught = self.see_steps + self.answer_steps
+        if step < taught:
+            return min(1.0, (step + 1) / _WARM_UP_STEPS) * max(0.005, min(1.0, (1 - step / taught) / (1 - _DECAY_FROM)))
+        return _CALM_RATE * max(0.02, 1 - (step - taught) / self.calm_steps)
 
 
 #: While learning to see: mostly crowds, and a third of the pictures that come later, for large pictograms.
 _SEEING = Mix(crowd=True, empty=0.1)
 _ANSWERING = Mix(photo=0.45, empty=0.26, decoys=0.4)
-_CROWDS_SEEING, _CROWDS_ANSWERING = 0.67, 0.12
+#: At last: mostly photographs and strange things on which the answer is no, and photographs as nobody took them.
+_CALMING = Mix(photo=0.65, empty=0.5, decoys=0.45, estranged=0.6)
+_CROWDS_SEEING, _CROWDS_LATER = 0.67, 0.12
 
 
 class Auxiliary(nn.Module):
@@ -205,15 +216,17 @@ class Trainer:
             weight.copy_(mean.view_as(weight))
 
     def _step(self, rng: np.random.Generator, words: random.Random) -> str:
-        answers = self.step >= self.plan.see_steps
-        share = self.step / self.plan.steps
-        rate = min(1.0, (self.step + 1) / _WARM_UP_STEPS) * max(0.005, min(1.0, (1 - share) / (1 - _DECAY_FROM)))
+        plan = self.plan
+        answers = self.step >= plan.see_steps
+        rate = plan.rate(self.step)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * rate
             optimizer.zero_grad(set_to_none=True)
-        crowd = rng.random() < (_CROWDS_ANSWERING if answers else _CROWDS_SEEING)
-        batch = draw_pictures(self.train_pictures, rng, self.plan.batch, _SEEING if crowd else _ANSWERING)
+        crowd = rng.random() < (_CROWDS_LATER if answers else _CROWDS_SEEING)
+        calm = self.step >= plan.see_steps + plan.answer_steps
+        mix = _SEEING if crowd else _CALMING if calm else _ANSWERING
+        batch = draw_pictures(self.train_pictures, rng, plan.batch, mix)
         with torch.autocast(self.plan.device.split(":")[0], torch.bfloat16):
             patches, cells = self.model.vision(batch.pictures.to(self.plan.device))
             loss, right = self.auxiliary(patches, cells, batch.labels.to(self.plan.device))
