@@ -74,6 +74,8 @@ def check_rule(case: Case, result: RuleResult, facts: Facts) -> Truth:
         if verdict.exact or trace.result is not Truth.UNKNOWN:
             assert trace.result is verdict.truth, trace
         assert trace.values.keys() == names(leaf.node)
+        known = {name: value for name, value in facts.known.items() if name in trace.values}
+        assert {name: trace.values[name] for name in known} == known
         truths.append(trace.result)
     return fold(when, iter(truths))
 
