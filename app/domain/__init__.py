@@ -39,7 +39,7 @@ from app.domain.needs import (
     ProbeQuestion,
     TermOptions,
 )
-from app.domain.review import CaseState, ReviewCase, Verdict
+from app.domain.review import CaseKind, CaseState, ReviewCase, Verdict
 from app.domain.rulesets import Activation, ActivationSource, Change, RulesetText
 from app.domain.shadow import Comparison, ComparisonGroup, ShadowText, Tried
 from app.domain.value import Value, new_id
@@ -55,6 +55,7 @@ __all__ = [
     "Answer",
     "AuditEvent",
     "Backdrop",
+    "CaseKind",
     "CaseState",
     "Change",
     "Code",

@@ -139,7 +139,8 @@ class Pins(Value):
 
 class Decision(Value):
     """What a platform gets for an upload. Immutable: a later, better one names this one in `supersedes`. `surface` is
-    the one whose own thresholds and rules were applied, None where those of the whole platform were."""
+    the one whose own thresholds and rules were applied, None where those of the whole platform were. `sampled_by`
+    names what had a decision that stands looked at by a person, for quality control."""
 
     id: str
     outcome: Outcome
@@ -155,6 +156,7 @@ class Decision(Value):
     supersedes: str | None = None
     image: ImageFacts
     case_id: str | None = None
+    sampled_by: tuple[str, ...] = ()
     surface: str | None = None
     timing_ms: dict[str, float]
     created_at: datetime

@@ -13,6 +13,14 @@ class CaseState(StrEnum):
     DECIDED = "decided"
 
 
+class CaseKind(StrEnum):
+    """Why a person is asked: `review`, because the decision says so; `quality`, because a decision that stands was
+    sampled for quality control."""
+
+    REVIEW = "review"
+    QUALITY = "quality"
+
+
 class Verdict(Value):
     """A person's word on a case: pass or reject, never review."""
 
@@ -29,6 +37,7 @@ class ReviewCase(Value):
 
     id: str
     decision_id: str
+    kind: CaseKind = CaseKind.REVIEW
     state: CaseState = CaseState.OPEN
     priority: Severity
     opened_at: datetime

@@ -9,6 +9,7 @@ import rfc8785
 import app
 from app.domain import (
     AuditEvent,
+    CaseKind,
     Decision,
     DecisionRecord,
     EngineInfo,
@@ -58,6 +59,7 @@ def decision(
     timing_ms: Mapping[str, float],
     case_id: str | None,
     at: datetime,
+    sampled_by: tuple[str, ...] = (),
 ) -> Decision:
     return Decision(
         id=decision_id,
@@ -81,6 +83,7 @@ def decision(
         pins=pins,
         image=findings.image,
         case_id=case_id,
+        sampled_by=sampled_by,
         surface=evaluation.surface,
         timing_ms=dict(timing_ms),
         created_at=at,
@@ -91,7 +94,15 @@ def review_case(decision: Decision, priority: Severity) -> ReviewCase | None:
     """The case that the decision names, if it names one."""
     if decision.case_id is None:
         return None
-    return ReviewCase(id=decision.case_id, decision_id=decision.id, priority=priority, opened_at=decision.created_at)
+    sampled = bool(decision.sampled_by)
+    return ReviewCase(
+        id=decision.case_id,
+        decision_id=decision.id,
+        kind=CaseKind.QUALITY if sampled else CaseKind.REVIEW,
+        # Behind every case that somebody waits for.
+        priority=Severity.LOW if sampled else priority,
+        opened_at=decision.created_at,
+    )
 
 
 def audit_event(record: DecisionRecord) -> AuditEvent:
@@ -115,6 +126,7 @@ def audit_event(record: DecisionRecord) -> AuditEvent:
             "supersedes": decision.supersedes,
             # Only where something was: what is there of every decision stays what it was.
             **({"skipped": skipped} if skipped else {}),
+            **({"sampled_by": [*decision.sampled_by]} if decision.sampled_by else {}),
         },
     )
 

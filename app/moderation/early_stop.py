@@ -46,4 +46,9 @@ class EarlyStop:
 def runs_in_full(decision_id: str, share: float) -> bool:
     """Whether this decision is of the sample (`share`, 0..1) that is asked everything all the same. It is the same on
     every node and at every time, and within the sample that the shadow policy's own probes are asked of."""
+    return is_sampled(decision_id, share)
+
+
+def is_sampled(decision_id: str, share: float) -> bool:
+    """Of a smaller share, every decision is of the larger one too."""
     return int.from_bytes(sha256(decision_id.encode()).digest()[:8]) < share * 2**64

@@ -16,6 +16,7 @@ from app.moderation.collect import Collector, Signals
 from app.moderation.early_stop import EarlyStop, runs_in_full
 from app.moderation.findings_cache import FindingsCache
 from app.moderation.ports import Beside, DecisionStore, Engine, EvidenceStore
+from app.moderation.quality import sampled_by
 from app.moderation.timing import FINISH_RESERVE_S, Stopwatch
 from app.moderation.upload import Upload
 from app.policy.evaluate import evaluate
@@ -133,6 +134,7 @@ class Moderator:
         engine = self._engine.info
         with watch.stage("policy"):
             evaluation = evaluate(ruleset, findings, upload.context, model_digest=engine.model_digest)
+        sampled = sampled_by(decision_id, evaluation, ruleset.policy)
         decision = compose.decision(
             evaluation,
             findings,
@@ -147,7 +149,8 @@ class Moderator:
             ),
             demo=engine.demonstration,
             timing_ms=watch.timing_ms(),
-            case_id=new_id("case") if evaluation.outcome is Outcome.REVIEW else None,
+            case_id=new_id("case") if sampled or evaluation.outcome is Outcome.REVIEW else None,
+            sampled_by=sampled,
             at=datetime.now(UTC),
         )
         record = DecisionRecord(

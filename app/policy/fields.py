@@ -98,7 +98,7 @@ def _number(value: Any) -> int | float:
     return value
 
 
-def _min_mass(value: Any) -> float:
+def _share(value: Any) -> float:
     number = float(_number(value))
     if not MIN_DIVISOR <= number <= 1:
         raise ValueError("must be above 0 and at most 1")
@@ -161,7 +161,8 @@ Language = Annotated[str, AfterValidator(_language)]
 Text = Annotated[str, AfterValidator(_some_text)]
 Texts = Annotated[dict[Language, Text], Field(min_length=1)]
 Number = Annotated[int | float, PlainValidator(_number)]
-MinMass = Annotated[float, PlainValidator(_min_mass)]
+MinMass = Annotated[float, PlainValidator(_share)]
+Share = Annotated[float, PlainValidator(_share)]
 Weight = Annotated[float, PlainValidator(_weight)]
 OnUnknown = Annotated[Outcome, PlainValidator(_on_unknown)]
 SeverityWord = Annotated[Severity, PlainValidator(_severity)]

@@ -19,6 +19,7 @@ from app.policy.fields import (
     OnUnknown,
     RuleId,
     SeverityWord,
+    Share,
     SurfaceName,
     Text,
     Texts,
@@ -52,13 +53,15 @@ class Signals(Part):
 class Defaults(Part):
     """`language` is the one every text must have; `ask` lists the languages that every probe is asked in. A probe
     answer whose yes and no words together have less probability than `min_mass` is no answer. With `early_stop` the
-    model is not asked to the end what no live or shadow rule can use any more."""
+    model is not asked to the end what no live or shadow rule can use any more. `quality_sample` is the share of passes
+    that a person looks at."""
 
     on_unknown: OnUnknown = Outcome.REVIEW
     language: Language = "en"
     ask: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en",)
     min_mass: MinMass = 0.5
     early_stop: StrictBool = False
+    quality_sample: Share | None = None
     signals: Signals = Signals()
 
 
@@ -173,7 +176,8 @@ class StatementText(Part):
 
 
 class Rule(Part):
-    """`priority` orders the review queue instead of the category's severity."""
+    """`priority` orders the review queue instead of the category's severity. `sample` is the share of the decisions
+    that stand by this rule which a person looks at, for quality control."""
 
     id: RuleId
     category: Id
@@ -184,6 +188,7 @@ class Rule(Part):
     reason: Texts | None = None
     statement: StatementText | None = None
     priority: SeverityWord | None = None
+    sample: Share | None = None
 
     @model_validator(mode="after")
     def _says_what_its_kind_needs(self) -> Rule:

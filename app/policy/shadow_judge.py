@@ -178,7 +178,9 @@ def _rules_digest(ruleset: Ruleset, names: Sequence[str]) -> str:
     used |= {part for name, score in policy.scores.items() if f"scores.{name}" in used for part in score.parts}
     probes = {probe_of(name) for name in used if name.startswith("probes.")}
     content: dict[str, Any] = {
-        "rules": [one.rule.model_dump(mode="json", warnings=False, exclude={"statement"}) for one in compiled],
+        "rules": [
+            one.rule.model_dump(mode="json", warnings=False, exclude={"statement", "sample"}) for one in compiled
+        ],
         "thresholds": [
             {name: value for name, value in program.thresholds.items() if name in used} for program in ruleset.programs
         ],

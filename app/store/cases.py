@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, literal, tuple_
 from sqlmodel import col, select, update
 
-from app.domain import AuditEvent, CaseState, Outcome, ReviewCase, Severity, Verdict
+from app.domain import AuditEvent, CaseKind, CaseState, Outcome, ReviewCase, Severity, Verdict
 from app.errors import CaseConflict, NotFound, StoreUnavailable
 from app.store.cursors import page_limit, read_cursor, time_of, write_cursor
 from app.store.dialects import known_id
@@ -112,6 +112,7 @@ def _columns(case: ReviewCase) -> dict[str, Any]:
     return {
         "id": case.id,
         "decision_id": case.decision_id,
+        "kind": case.kind.value,
         "state": case.state.value,
         "rank": -case.priority.value,
         "opened_at": case.opened_at,
@@ -131,6 +132,7 @@ def _case(row: CaseRow) -> ReviewCase:
         return ReviewCase(
             id=row.id,
             decision_id=row.decision_id,
+            kind=CaseKind(row.kind),
             state=CaseState(row.state),
             priority=Severity(-row.rank),
             opened_at=row.opened_at,

@@ -62,6 +62,7 @@ class CaseRow(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     decision_id: str = Field(foreign_key="decisions.id", index=True)
+    kind: str
     state: str
     rank: int
     opened_at: datetime = Field(sa_type=UtcDateTime)

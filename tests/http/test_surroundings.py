@@ -77,7 +77,7 @@ async def test_the_schema_names_both_bodies_and_needs_nothing_from_elsewhere(rig
     assert set(moderate["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
     assert {"400", "401", "403", "409", "413", "415", "422", "429", "503", "200"} <= set(moderate["responses"])
     assert "application/problem+json" in moderate["responses"]["429"]["content"]
-    assert [one["name"] for one in moderate["parameters"]] == ["wait"]
+    assert [one["name"] for one in moderate["parameters"]] == ["wait", "Accept-Language"]
     assert {"/v1/decisions", "/v1/reviews/claim", "/v1/policy", "/v1/audit/verify", "/readyz"} <= set(schema["paths"])
     assert not [path for path in schema["paths"] if path in {"/", "/login", "/review"}]
     assert schema["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
