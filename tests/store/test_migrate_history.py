@@ -1,4 +1,5 @@
-"""Migration 0002 on a database that 0001 filled: old activations get an order, an author, and a last file content."""
+"""Migrations on databases that were filled before. 0002: old activations get an order, an author, and a last file
+content. 0004: old cases are reviews."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -8,8 +9,8 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, text
 
-from app.domain import ActivationSource, Change, RulesetText
-from app.store import Database, SqlRulesets
+from app.domain import ActivationSource, CaseKind, Change, RulesetText
+from app.store import Database, SqlCaseStore, SqlRulesets
 from app.store.migrate import config
 from tests.store import samples
 from tests.store.databases import PostgresServer, SqliteServer, opened
@@ -109,3 +110,34 @@ async def _from_file(rulesets: SqlRulesets, name: str) -> bool:
     kept = RulesetText(f"sha256:{name}", f"sha256:policy-{name}", "# 两", ())
     change = Change(ActivationSource.FILE, "system", samples.NOON + timedelta(minutes=20))
     return await rulesets.activate(kept, change, after_seq=None, events=[]) is not None
+
+
+async def test_cases_from_before_there_were_samples_are_reviews(empty_url: str) -> None:
+    database = Database(empty_url)
+    try:
+        async with database.writing() as session:
+            connection = await session.connection()
+            await connection.run_sync(_to, "0003")
+            await connection.execute(
+                text("INSERT INTO pictures VALUES ('aa', 'image/png', 9, :at, :at, NULL)"), {"at": _moment(database, 0)}
+            )
+            await connection.execute(
+                text(
+                    "INSERT INTO decisions (id, created_at, outcome, degraded, key_id, image_sha256, ruleset_digest,"
+                    " media_type, decision, findings, context)"
+                    " VALUES ('dec_1', :at, 'review', :no, 'key', 'aa', 'sha256:one', 'image/png', '{}', '{}', '{}')"
+                ),
+                {"at": _moment(database, 0), "no": False},
+            )
+            await connection.execute(
+                text(
+                    "INSERT INTO cases (id, decision_id, state, rank, opened_at, version)"
+                    " VALUES ('case_1', 'dec_1', 'open', -3, :at, 0)"
+                ),
+                {"at": _moment(database, 0)},
+            )
+        await database.start()
+        case = await SqlCaseStore(database).find("case_1")
+        assert (case.kind, case.decision_id) == (CaseKind.REVIEW, "dec_1")
+    finally:
+        await database.aclose()
