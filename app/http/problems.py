@@ -50,6 +50,8 @@ STATUS: Mapping[type[PortcullisError], int] = {
     errors.ChatTemplateUnusable: 503,
     errors.ModelFileMissing: 503,
     errors.ModelFileCorrupt: 503,
+    errors.TooLittleMemory: 503,
+    errors.SchemaUnsupported: 500,
     errors.WorkerError: 503,
     errors.WorkerCrashed: 503,
     errors.WorkerTimeout: 503,

@@ -68,9 +68,12 @@ def allow(rule_id: str, when: Any, *overrides: str, **given: Any) -> dict[str, A
     return rule(rule_id, when, {"pass": {"overrides": list(overrides)}}, **given)
 
 
-def ruleset(*rules: Mapping[str, Any], lists: Iterable[KeywordList] = LISTS, **parts: Any) -> Ruleset:
+def ruleset(
+    *rules: Mapping[str, Any], lists: Iterable[KeywordList] = LISTS, kept: bool = False, **parts: Any
+) -> Ruleset:
+    """`kept`: rules that no upload could make true are taken, as those of an older version are."""
     text = yaml.safe_dump(document(rules, **parts), allow_unicode=True, sort_keys=False)
-    return build_ruleset(text.encode(), tuple(lists))
+    return build_ruleset(text.encode(), tuple(lists), kept=kept)
 
 
 def reading(

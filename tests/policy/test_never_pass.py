@@ -86,7 +86,8 @@ def rulesets(draw: st.DrawFn) -> Ruleset:
     parts = ["probes.a.p", "probes.b.p"]
     goods = {form: dict.fromkeys(parts, 1.5) if form == "weighted" else parts}
     signals = {"ocr": draw(st.booleans()), "model_text": True}
-    return ruleset(*rules, lists=LISTS, scores={"goods": goods}, defaults={"signals": signals, "ask": ["en", "zh"]})
+    defaults = {"signals": signals, "ask": ["en", "zh"]}
+    return ruleset(*rules, lists=LISTS, kept=True, scores={"goods": goods}, defaults=defaults)
 
 
 P = st.sampled_from([0.0, 0.1, 0.45, 0.5, 0.6, 0.9, 0.95, 1.0])

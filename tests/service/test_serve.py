@@ -19,6 +19,12 @@ def innocent_page() -> bytes:
     return buffer.getvalue()
 
 
+def never_seen() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(skimage.data.camera()[:200, :300]).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def test_a_picture_with_a_listed_term_is_rejected_with_term_list_line_and_box(service: Service) -> None:
     response = service.moderate(SAMPLES / "forged-papers.png")
     assert response.status_code == 200, response.text
@@ -109,7 +115,8 @@ def test_what_the_model_has_not_answered_by_the_deadline_is_review_never_pass(se
     engine.suspend()
     try:
         with service.client() as client:
-            files = {"file": ("a.png", (SAMPLES / "bakery.png").read_bytes())}
+            # One that nobody has sent before: what is known of a picture is not asked again.
+            files = {"file": ("a.png", never_seen())}
             decision = client.post("/v1/moderate", params={"wait": "3"}, files=files).json()
     finally:
         engine.resume()
