@@ -84,6 +84,14 @@ MATCHES = st.builds(
 
 
 @st.composite
+def _matched(draw: st.DrawFn) -> tuple[KeywordMatch, ...]:
+    """Two readers of one picture often see the same."""
+    made = draw(st.lists(MATCHES, max_size=4))
+    again = [one.model_copy(update={"source": TextSource.MODEL_TEXT}) for one in made if one.source is TextSource.OCR]
+    return (*made, *(again if draw(st.booleans()) else ()))
+
+
+@st.composite
 def uploads(draw: st.DrawFn) -> Upload:
     sampled = draw(st.sampled_from([1, 1, 2]))
     lines = st.lists(st.sampled_from(["ab", "头像", "x"]), max_size=2).map(
@@ -115,7 +123,7 @@ def uploads(draw: st.DrawFn) -> Upload:
         scene=SceneFinding(status=draw(ends)),
         keywords=KeywordFinding(
             sources=sources,
-            matches=tuple(draw(st.lists(MATCHES, max_size=4))),
+            matches=draw(_matched()),
             cut=() if clean else tuple(draw(st.sets(st.sampled_from(["banned", "posted"]), max_size=1))),
         ),
     )
