@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from litestar import Litestar
@@ -21,12 +20,12 @@ from app.engine.remote.config import RemoteConfig
 from app.engine.remote.engine import RemoteEngine
 from app.engine.remote.setup import remote_config
 from app.engine.runtime import Runtime
-from app.errors import ConfigurationError, PolicyInvalid, PolicyProblem, QueueFull
+from app.errors import ConfigurationError, PolicyInvalid, PolicyProblem
 from app.http.app import HttpLimits
 from app.http.app import create_app as create_http_app
 from app.http.auth import Access, Sessions
 from app.http.keys import FileKeyRing, admin_key, session_secret
-from app.http.services import PolicyBacktest, PolicyCheck, Services
+from app.http.services import PolicyCheck, Services
 from app.http.uploads import UploadLimits
 from app.intake.decode import Intake, IntakeLimits
 from app.jobs.ports import EvidenceFiles
@@ -39,10 +38,9 @@ from app.moderation.findings_cache import CacheLimits, FindingsCache
 from app.moderation.forgetting import ForgettingFiles
 from app.moderation.pipeline import Deadlines, Moderator
 from app.moderation.shadow import ShadowLimits, ShadowRunner
-from app.policy.backtest import Report
+from app.policy.backtests import Backtests
 from app.policy.live import LiveRuleset
 from app.policy.load import build_ruleset
-from app.policy.rerun import Plan, rerun
 from app.policy.shadow import ShadowPolicy, shadow_path
 from app.review.desk import ReviewDesk
 from app.service import Service
@@ -122,7 +120,15 @@ def build(settings: Settings) -> Portcullis:
         full_share=settings.early_stop_full_share,
     )
     scheduler = _scheduler(settings, database, audit_log, desk, ForgettingFiles(evidence, cache))
-    service = Service(database, evidence, pool, engine, ruleset, scheduler, moderator, audit_log, shadow, comparing)
+    backtests = Backtests(
+        SqlArchive(database),
+        lists=lambda: ruleset.current.lists,
+        matcher=AhoCorasickMatcher,
+        processes=max(1, (os.cpu_count() or 1) // 2),  # uploads go on
+    )
+    service = Service(
+        database, evidence, pool, engine, ruleset, scheduler, moderator, audit_log, shadow, comparing, backtests
+    )
     http = Services(
         version=app.__version__,
         access=Access(keys=FileKeyRing(key), sessions=Sessions(session_secret(key))),
@@ -135,7 +141,7 @@ def build(settings: Settings) -> Portcullis:
         shadow=shadow,
         shadow_store=shadow_store,
         check_policy=_policy_check(ruleset),
-        backtest=_backtest(ruleset, SqlArchive(database)),
+        backtests=backtests,
         audit_log=audit_log,
         engine_info=lambda: engine.info,
         readiness=service.readiness,
@@ -310,18 +316,3 @@ def _policy_check(ruleset: LiveRuleset) -> PolicyCheck:
         return ()
 
     return check
-
-
-def _backtest(ruleset: LiveRuleset, archive: SqlArchive) -> PolicyBacktest:
-    turn = asyncio.Lock()
-
-    async def backtest(policy: bytes, since: datetime) -> Report:
-        """With the lists of the moment, on half the cores, one at a time: uploads go on."""
-        if turn.locked():
-            raise QueueFull("another backtest is running", retry_after_s=30)
-        async with turn:
-            candidate = await asyncio.to_thread(build_ruleset, policy, ruleset.current.lists)
-            processes = max(1, (os.cpu_count() or 1) // 2)
-            return await rerun(Plan(candidate, since, AhoCorasickMatcher, processes), archive)
-
-    return backtest

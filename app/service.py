@@ -16,6 +16,7 @@ from app.media_pool import MediaPool
 from app.moderation.pipeline import Moderator
 from app.moderation.ports import Engine
 from app.moderation.shadow import ShadowRunner
+from app.policy.backtests import Backtests
 from app.policy.live import LiveRuleset
 from app.policy.shadow import ShadowPolicy
 from app.store.evidence import LocalEvidenceStore
@@ -46,6 +47,7 @@ class Service:
     audit_log: AuditLog
     shadow: ShadowPolicy
     comparing: ShadowRunner
+    backtests: Backtests
     _warming: asyncio.Task[None] | None = field(default=None, init=False)
     _watching: asyncio.Task[None] | None = field(default=None, init=False)
     _beside: asyncio.Task[None] | None = field(default=None, init=False)
@@ -80,6 +82,7 @@ class Service:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        await self.backtests.aclose()
         await self.engine.aclose()
         await self.pool.aclose()
         await self.comparing.drain()

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,21 +16,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from app.cli.settings import load_settings
 from app.domain import Outcome
-from app.errors import ConfigurationError, PolicyInvalid
+from app.errors import ConfigurationError, MalformedRequest, PolicyInvalid
 from app.main import open_database
 from app.policy.backtest import Agreement, Flip, Report
 from app.policy.load import load_ruleset
 from app.policy.plot import plot
 from app.policy.rerun import Plan, rerun
+from app.policy.ruleset import Ruleset
 from app.policy.since import since_when
-from app.policy.surfaces import place_of, threshold_places
-from app.policy.vocabulary import did_you_mean
+from app.policy.surfaces import place_of
+from app.policy.sweep import Moved, sweep
 from app.settings import Settings
 from app.signals.keywords import AhoCorasickMatcher
 from app.store import SqlArchive
 
 _SHOWN_EXAMPLES = 3
-_STEPS = 40
 
 
 def backtest(
@@ -39,8 +39,9 @@ def backtest(
     since: Annotated[str, typer.Option(help="How far back: 90m, 12h, 7d, 4w, or a date such as 2026-11-01.")] = "7d",
     rules_dir: Annotated[Path | None, typer.Option(help="Its keyword lists; default PORTCULLIS_RULES_DIR.")] = None,
     flips: Annotated[Path | None, typer.Option(help="Write every flip to this file, a JSON object a line.")] = None,
-    sweep: Annotated[
-        list[str] | None, typer.Option(help="Move a threshold, as in `reject=0.5..0.99`, and report the shares.")
+    sweeps_asked: Annotated[
+        list[str] | None,
+        typer.Option("--sweep", help="Move a threshold, as in `reject=0.5..0.99`, and report the shares."),
     ] = None,
     plot_to: Annotated[Path | None, typer.Option("--plot", help="Draw the swept thresholds into this SVG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -55,7 +56,7 @@ def backtest(
     except PolicyInvalid as invalid:
         console.print(invalid.detail)
         raise typer.Exit(1) from invalid
-    sweeps = dict(_sweep(text, threshold_places(ruleset)) for text in sweep or ())
+    sweeps = {name: values for text in sweeps_asked or () for name, values in _sweep(text, ruleset).items()}
     with ExitStack() as stack:
         out = stack.enter_context(flips.open("w", encoding="utf-8")) if flips else None
 
@@ -78,10 +79,11 @@ def backtest(
             matcher=AhoCorasickMatcher,
             processes=processes,
             sweeps=sweeps,
+            on_total=lambda total: bar.update(task, total=total),
             on_progress=lambda done: bar.update(task, completed=done),
             on_flips=keep,
         )
-        report = asyncio.run(_run(settings, plan, lambda total: bar.update(task, total=total)))
+        report = asyncio.run(_run(settings, plan))
     if plot_to is not None:
         plot_to.write_text(plot(report.curves), encoding="utf-8")
     if as_json:
@@ -90,30 +92,23 @@ def backtest(
         _print(console, report)
 
 
-async def _run(settings: Settings, plan: Plan, on_total: Callable[[int], None]) -> Report:
+async def _run(settings: Settings, plan: Plan) -> Report:
     async with open_database(settings) as database:
-        archive = SqlArchive(database)
-        on_total(await archive.count(since=plan.since))
-        return await rerun(plan, archive)
+        return await rerun(plan, SqlArchive(database))
 
 
-def _sweep(text: str, thresholds: Mapping[str, int | float]) -> tuple[str, tuple[float, ...]]:
-    """`thresholds` are by the places where the policy gives them."""
-    found = re.fullmatch(r"(?:thresholds\.)?([A-Za-z0-9_.-]+)=([-0-9.e]+)\.\.([-0-9.e]+)", text)
-    if found is None:
-        raise ConfigurationError(f"--sweep: `{text}` is not of the form `reject=0.5..0.99`")
-    name = found[1]
-    place = place_of(name)
-    if place not in thresholds:
-        raise ConfigurationError(f"--sweep: the policy does not give `{place}`; {did_you_mean(place, thresholds)}")
+def _sweep(text: str, ruleset: Ruleset) -> Mapping[str, Sequence[float]]:
+    found = re.fullmatch(r"((?:thresholds\.)?[A-Za-z0-9_.-]+)=([-0-9.e]+)\.\.([-0-9.e]+)", text)
     try:
-        low, high = sorted((float(found[2]), float(found[3])))
+        moved = Moved(found[1], float(found[2]), float(found[3])) if found else None
     except ValueError:
-        raise ConfigurationError(f"--sweep: `{text}` is not of the form `reject=0.5..0.99`") from None
-    values = {low + (high - low) * step / _STEPS for step in range(_STEPS + 1)}
-    if isinstance(thresholds[place], int):
-        return name, tuple(sorted({round(value) for value in values}))
-    return name, tuple(sorted(values))
+        moved = None
+    if moved is None:
+        raise ConfigurationError(f"--sweep: `{text}` is not of the form `reject=0.5..0.99`")
+    try:
+        return sweep(ruleset, moved)
+    except MalformedRequest as fault:
+        raise ConfigurationError(f"--sweep: {fault.detail}") from fault
 
 
 def _print(console: Console, report: Report) -> None:

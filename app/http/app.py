@@ -15,6 +15,7 @@ from litestar.types import ControllerRouterHandler
 from app.http import operations
 from app.http.audit import AuditController
 from app.http.decisions import DecisionController
+from app.http.forms import form_reader
 from app.http.middleware import Surroundings
 from app.http.moderate import moderate
 from app.http.policy import PolicyController
@@ -62,6 +63,7 @@ def create_app(
         dependencies={
             **dependencies(services),
             "upload": Provide(upload_reader(limits.upload)),
+            "read_form": Provide(form_reader, sync_to_thread=False),
             "longest_wait_s": Provide(lambda: limits.longest_wait_s, sync_to_thread=False),
         },
         exception_handlers=exception_handlers(problem_page),

@@ -12,7 +12,7 @@ from app.domain import Activation, ActivationSource
 from app.errors import MalformedRequest, PreconditionRequired
 from app.http.auth import require_scope
 from app.http.problems import policy_problem, problems
-from app.http.services import GivenPolicyBacktest, GivenPolicyCheck, GivenPrincipal, GivenRuleset
+from app.http.services import GivenBacktests, GivenPolicyCheck, GivenPrincipal, GivenRuleset
 from app.policy.backtest import Report
 from app.policy.since import since_when
 
@@ -124,11 +124,11 @@ class PolicyController(Controller):
     async def backtest(
         self,
         request: Request[Any, Any, Any],
-        backtest: GivenPolicyBacktest,
+        backtests: GivenBacktests,
         since: Annotated[str, QueryParameter(max_length=40)] = "7d",
     ) -> Report:
         start = since_when(since, datetime.now(UTC))
-        return await backtest(await policy_bytes(request), start)
+        return await backtests.report(await policy_bytes(request), start)
 
     @put(
         "/",

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeAlias
 
 from litestar.di import NamedDependency, Provide
@@ -14,7 +13,7 @@ from app.errors import PolicyProblem
 from app.http.auth import Access, Connection, Principal, authenticate
 from app.moderation.pipeline import Moderator
 from app.moderation.ports import AuditOutbox, DecisionStore, EvidenceStore
-from app.policy.backtest import Report
+from app.policy.backtests import Backtests
 from app.policy.live import LiveRuleset
 from app.policy.ports import ShadowStore
 from app.policy.shadow import ShadowPolicy
@@ -24,9 +23,6 @@ from app.review.desk import ReviewDesk
 Readiness: TypeAlias = Callable[[], Awaitable[Mapping[str, str | None]]]
 #: A policy's YAML text, checked with the lists of the moment -> everything wrong with it.
 PolicyCheck: TypeAlias = Callable[[str], Awaitable[tuple[PolicyProblem, ...]]]
-#: A policy's YAML, and from when on -> what it would have decided. Raises PolicyInvalid, and QueueFull while another
-#: one is running.
-PolicyBacktest: TypeAlias = Callable[[bytes, datetime], Awaitable[Report]]
 EngineView: TypeAlias = Callable[[], EngineInfo]
 
 
@@ -43,7 +39,7 @@ class Services:
     shadow: ShadowPolicy
     shadow_store: ShadowStore
     check_policy: PolicyCheck
-    backtest: PolicyBacktest
+    backtests: Backtests
     audit_log: AuditLog
     engine_info: EngineView
     readiness: Readiness
@@ -58,7 +54,7 @@ GivenRuleset: TypeAlias = NamedDependency[SkipValidation[LiveRuleset]]
 GivenShadow: TypeAlias = NamedDependency[SkipValidation[ShadowPolicy]]
 GivenShadowStore: TypeAlias = NamedDependency[SkipValidation[ShadowStore]]
 GivenPolicyCheck: TypeAlias = NamedDependency[SkipValidation[PolicyCheck]]
-GivenPolicyBacktest: TypeAlias = NamedDependency[SkipValidation[PolicyBacktest]]
+GivenBacktests: TypeAlias = NamedDependency[SkipValidation[Backtests]]
 GivenAuditLog: TypeAlias = NamedDependency[SkipValidation[AuditLog]]
 GivenEngineInfo: TypeAlias = NamedDependency[SkipValidation[EngineView]]
 GivenReadiness: TypeAlias = NamedDependency[SkipValidation[Readiness]]
@@ -78,7 +74,7 @@ def dependencies(services: Services) -> dict[str, Provide]:
         "shadow",
         "shadow_store",
         "check_policy",
-        "backtest",
+        "backtests",
         "audit_log",
         "engine_info",
         "readiness",

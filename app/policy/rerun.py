@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -33,13 +33,15 @@ _FEW = 4000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`matcher` makes one in each process. `on_progress` hears how many decisions are done, `on_flips` every flip."""
+    """`matcher` makes one in each process. `on_total` hears how many decisions there are, `on_progress` how many of
+    them are done, `on_flips` every flip."""
 
     ruleset: Ruleset
     since: datetime
     matcher: Callable[[], Matcher]
     processes: int
     sweeps: Sweeps = field(default_factory=dict)
+    on_total: Callable[[int], None] = lambda _: None
     on_progress: Callable[[int], None] = lambda _: None
     on_flips: Callable[[Sequence[Flip]], None] = lambda _: None
 
@@ -53,9 +55,13 @@ async def rerun(plan: Plan, archive: Archive) -> Report:
         plan.on_flips(part.flips)
         plan.on_progress(backtest.decisions)
 
-    if await archive.count(since=plan.since) <= _FEW:
+    total = await archive.count(since=plan.since)
+    plan.on_total(total)
+    if total <= _FEW:
         work = await asyncio.to_thread(_Work, plan.ruleset, plan.matcher, plan.sweeps)
-        done(await work.tally(archive, Span((plan.since, ""))))
+        async with aclosing(work.parts(archive, Span((plan.since, "")))) as parts:
+            async for part in parts:
+                done(part)
     else:
         await _in_processes(plan, archive, done)
     return backtest.report()
@@ -94,12 +100,17 @@ class _Work:
         self._models = any(probe.calibration is not None for probe in ruleset.policy.probes.values())
         self._lists: dict[str, dict[str, str] | None] = {}
 
-    async def tally(self, archive: Archive, span: Span) -> Tally:
-        total = Tally()
+    async def parts(self, archive: Archive, span: Span) -> AsyncGenerator[Tally]:
+        """A page each."""
         async with aclosing(archive.pages(span, rows=PAGE_ROWS, models=self._models)) as pages:
             async for page in pages:
                 lists_of = await self._lists_of(archive, page)
-                part = await asyncio.to_thread(tally, self._ruleset, self._reader, page, lists_of, self._sweeps)
+                yield await asyncio.to_thread(tally, self._ruleset, self._reader, page, lists_of, self._sweeps)
+
+    async def tally(self, archive: Archive, span: Span) -> Tally:
+        total = Tally()
+        async with aclosing(self.parts(archive, span)) as parts:
+            async for part in parts:
                 total.add(part)
                 total.flips += part.flips
         return total

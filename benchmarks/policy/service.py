@@ -7,7 +7,6 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from app.moderation.admission import Admission, AdmissionLimits
 from app.moderation.collect import Signals
 from app.moderation.pipeline import Deadlines, Moderator
 from app.moderation.shadow import ShadowLimits, ShadowRunner
-from app.policy.backtest import Report
+from app.policy.backtests import Backtests
 from app.policy.live import LiveRuleset
 from app.policy.shadow import ShadowPolicy, shadow_path
 from app.review.desk import ReviewDesk
@@ -40,6 +39,7 @@ from app.signals.scene import Scene
 from app.store import (
     Database,
     LocalEvidenceStore,
+    SqlArchive,
     SqlAuditLog,
     SqlCaseStore,
     SqlDecisionStore,
@@ -163,9 +163,6 @@ def _application(folder: Path, model_s: float) -> Litestar:
     async def check(_: str) -> tuple[PolicyProblem, ...]:
         return ()
 
-    async def backtest(_: bytes, __: datetime) -> Report:
-        raise NotImplementedError
-
     services = Services(
         version="benchmark",
         access=Access(_OneKey(), Sessions(secrets.token_bytes(32))),
@@ -188,7 +185,9 @@ def _application(folder: Path, model_s: float) -> Litestar:
         shadow=shadow,
         shadow_store=store,
         check_policy=check,
-        backtest=backtest,
+        backtests=Backtests(
+            SqlArchive(database), lists=lambda: ruleset.current.lists, matcher=AhoCorasickMatcher, processes=1
+        ),
         audit_log=audit_log,
         engine_info=lambda: engine.info,
         readiness=readiness,

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,9 @@ from app.moderation.admission import Admission, AdmissionLimits
 from app.moderation.collect import Signals
 from app.moderation.pipeline import Deadlines, Moderator
 from app.moderation.shadow import ShadowLimits, ShadowRunner
-from app.policy.backtest import Report
+from app.policy.backtests import Backtests
 from app.policy.live import LiveRuleset
 from app.policy.load import build_ruleset
-from app.policy.rerun import Plan, rerun
 from app.policy.shadow import ShadowPolicy, shadow_path
 from app.review.desk import ReviewDesk
 from app.signals.codes import ZxingReader
@@ -171,6 +169,7 @@ class Rig:
     ruleset: LiveRuleset
     shadow: ShadowPolicy
     comparing: ShadowRunner
+    backtests: Backtests
     admission: Admission
     policy_path: Path
     database: Database
@@ -243,11 +242,9 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
             return invalid.problems
         return ()
 
-    async def backtest(policy: bytes, since: datetime) -> Report:
-        candidate = build_ruleset(policy, ruleset.current.lists)
-        plan = Plan(candidate, since, AhoCorasickMatcher, processes=1)
-        return await rerun(plan, SqlArchive(database))
-
+    backtests = Backtests(
+        SqlArchive(database), lists=lambda: ruleset.current.lists, matcher=AhoCorasickMatcher, processes=1
+    )
     services = Services(
         version="1.2.3",
         access=Access(keys, Sessions(secrets.token_bytes(32))),
@@ -277,7 +274,7 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
         shadow=shadow,
         shadow_store=shadow_store,
         check_policy=check_policy,
-        backtest=backtest,
+        backtests=backtests,
         audit_log=audit_log,
         engine_info=lambda: engine.info,
         readiness=readiness,
@@ -300,12 +297,14 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
         ruleset=ruleset,
         shadow=shadow,
         comparing=comparing,
+        backtests=backtests,
         admission=admission,
         policy_path=policy_path,
         database=database,
         not_ready=not_ready,
         p=p,
     )
+    await backtests.aclose()
 
 
 def _script(p: dict[str, float]) -> Callable[[EngineJob, Question], Answer]:
