@@ -119,9 +119,16 @@ class Settings(BaseSettings):
     max_deadline_s: float = Field(60.0, gt=0, le=60, description="Longest deadline that `?wait=` may ask for.")
     max_upload_mb: int = Field(20, ge=1, le=100, description="Largest upload, in MiB.")
     max_in_flight: int = Field(
-        64, ge=1, description="Uploads in work at once; more are refused with 429. Each may hold 60 MB of frames."
+        64,
+        ge=1,
+        description="Uploads in work at once; more are refused with 429. Each may hold 60 MB of frames. As many again, "
+        "without frames, may be in work of which everything is known.",
     )
-    max_in_flight_mb: int = Field(512, ge=1, description="Bytes of uploads in work at once, in MiB.")
+    max_in_flight_mb: int = Field(
+        512,
+        ge=1,
+        description="Bytes of uploads in work at once, in MiB; as many again, of those of which everything is known.",
+    )
 
     findings_cache_mb: int = Field(
         64,

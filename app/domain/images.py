@@ -36,7 +36,8 @@ class ImageFacts(Value):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Packed 8-bit RGB, row major, no padding: `len(rgb) == width * height * 3`."""
+    """Packed 8-bit RGB, row major, no padding: `len(rgb) == width * height * 3`, or nothing at all of a picture that is
+    known from before and was not decoded again: of that one nothing can be asked."""
 
     width: int
     height: int
@@ -60,9 +61,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A sound picture, decoded. `preview` is a small grey, blurred JPEG that may be shown to anyone."""
+    """A sound picture. `preview` is a small grey, blurred JPEG that may be shown to anyone."""
 
     facts: ImageFacts
     media_type: str
     frames: tuple[Frame, ...]
     preview: bytes
+
+    @property
+    def has_pixels(self) -> bool:
+        return all(frame.picture.rgb for frame in self.frames)

@@ -16,11 +16,10 @@ from app.domain import (
     TextFinding,
     UploadContext,
 )
-from app.metrics import FINDINGS
 from app.moderation.asking import Asking
 from app.moderation.early_stop import EarlyStop
 from app.moderation.findings_cache import FindingsCache
-from app.moderation.gathering import Gathering
+from app.moderation.gathering import Gathering, count
 from app.moderation.ports import Engine
 from app.moderation.recall import CODES, TEXT, Memory, Recall
 from app.moderation.signals import Signals
@@ -56,7 +55,7 @@ class Collector:
                 group.create_task(stop.watch(gathering))
         with watch.stage("keywords"):
             findings = await gathering.findings(recall.recalled)
-        _count(findings)
+        count(findings)
         return findings
 
     async def _read_text(self, gathering: Gathering, frames: Sequence[Frame], recall: Recall, watch: Stopwatch) -> None:
@@ -102,13 +101,3 @@ class Collector:
                 for one in asking:
                     group.create_task(one.run(watch))
         gathering.news.set()
-
-
-def _count(findings: Findings) -> None:
-    for probe in findings.probes.values():
-        for reading in probe.readings:
-            FINDINGS.labels("probes", reading.status.value).inc()
-    FINDINGS.labels("ocr", findings.ocr.status.value).inc()
-    FINDINGS.labels("model_text", findings.model_text.status.value).inc()
-    FINDINGS.labels("codes", findings.codes.status.value).inc()
-    FINDINGS.labels("scene", findings.scene.status.value).inc()

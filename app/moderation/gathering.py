@@ -19,6 +19,7 @@ from app.domain import (
     TextSource,
     UploadContext,
 )
+from app.metrics import FINDINGS
 from app.moderation.asking import Asking
 from app.moderation.recall import name_of
 from app.moderation.signals import Signals
@@ -55,7 +56,7 @@ class Gathering:
 
     def asking(self, ask: Callable[[int, Callable[[Answer], None]], Asking]) -> Sequence[Asking]:
         """`ask` makes that of one frame, by its place, and is told who hears the answers."""
-        self._asking = [ask(at, partial(self._heard, at)) for at in range(len(self._answers))]
+        self._asking = [ask(at, partial(self.heard, at)) for at in range(len(self._answers))]
         return self._asking
 
     @property
@@ -96,7 +97,8 @@ class Gathering:
             recalled=tuple(sorted(recalled)),
         )
 
-    def _heard(self, at: int, answer: Answer) -> None:
+    def heard(self, at: int, answer: Answer) -> None:
+        """An answer to a question about the frame at this place."""
         self._answers[at][answer.question_id] = answer
         self.news.set()
 
@@ -120,3 +122,14 @@ class Gathering:
         except Exception:  # every source counts as unread: no count over them may say "none"
             log.exception("keyword matcher broke its contract", action="signal_failed", signal="keywords")
             return KeywordFinding(sources=dict.fromkeys(texts, Status.FAILED))
+
+
+def count(findings: Findings) -> None:
+    """How each signal ended, for the metrics."""
+    for probe in findings.probes.values():
+        for reading in probe.readings:
+            FINDINGS.labels("probes", reading.status.value).inc()
+    FINDINGS.labels("ocr", findings.ocr.status.value).inc()
+    FINDINGS.labels("model_text", findings.model_text.status.value).inc()
+    FINDINGS.labels("codes", findings.codes.status.value).inc()
+    FINDINGS.labels("scene", findings.scene.status.value).inc()

@@ -6,18 +6,30 @@ from datetime import UTC, datetime
 
 import structlog
 
-from app.domain import Decision, DecisionRecord, Findings, Image, Outcome, ReviewCase, new_id
-from app.errors import DecodeFailed, NotReady, PortcullisError, WorkerCrashed, WorkerTimeout
-from app.intake.decode import Intake
+from app.domain import (
+    Decision,
+    DecisionRecord,
+    EngineInfo,
+    Findings,
+    Image,
+    Outcome,
+    ReviewCase,
+    new_id,
+)
+from app.errors import PortcullisError
+from app.intake.decode import Inspected, Intake
 from app.metrics import DECISIONS, REFUSED_UPLOADS
 from app.moderation import compose
-from app.moderation.admission import Admission
+from app.moderation.admission import Admission, Place
 from app.moderation.collect import Collector, Signals
+from app.moderation.decoding import Decoding
 from app.moderation.early_stop import EarlyStop, runs_in_full
 from app.moderation.findings_cache import FindingsCache
 from app.moderation.ports import Beside, DecisionStore, Engine, EvidenceStore
 from app.moderation.quality import sampled_by
-from app.moderation.timing import FINISH_RESERVE_S, Stopwatch
+from app.moderation.recall import Memory
+from app.moderation.repeats import Repeat, repeat
+from app.moderation.timing import Stopwatch
 from app.moderation.upload import Upload
 from app.policy.evaluate import evaluate
 from app.policy.ruleset import Ruleset
@@ -55,7 +67,8 @@ class Moderator:
         cache: FindingsCache | None = None,
         full_share: float = 0.01,
     ) -> None:
-        self._intake = intake
+        self._decoding = Decoding(intake, cache)
+        self._memory = Memory(cache)
         self._signals = signals
         self._collector = Collector(signals, engine, cache)
         self._full_share = full_share
@@ -75,30 +88,41 @@ class Moderator:
         decision, and in none did the upload pass.
         """
         try:
-            with self._admission.admit(len(upload.data), engine_queue_depth=self._engine.info.queue_depth):
+            with self._admission.admit(len(upload.data)) as place:
                 return await self._decide(
-                    upload, min(deadline_s or self._deadlines.default_s, self._deadlines.longest_s)
+                    upload, place, min(deadline_s or self._deadlines.default_s, self._deadlines.longest_s)
                 )
         except PortcullisError as refusal:
             REFUSED_UPLOADS.labels(refusal.code).inc()
             raise
 
-    async def _decide(self, upload: Upload, deadline_s: float) -> Decision:
+    async def _decide(self, upload: Upload, place: Place, deadline_s: float) -> Decision:
         watch = Stopwatch(deadline_s)
         ruleset = self._ruleset()
         earlier = await self._earlier(upload)
         if earlier is not None:
             return earlier
-        with watch.stage("intake"):
-            image = await self._decode(upload.data, watch)
         decision_id = new_id("dec")
-        stop = self._early_stop(decision_id, upload, ruleset)
-        findings = await self._collector.collect(image, upload.context, ruleset.needs, watch, stop=stop)
-        record, case = self._judge(upload, ruleset, image, findings, watch, decision_id=decision_id)
+        with watch.stage("intake"):
+            file = await self._decoding.inspect(upload.data)
+            known = self._known(file, ruleset)
+            if known is None:
+                place.ask(engine_queue_depth=self._engine.info.queue_depth)
+                image = await self._decoding.decode(file, watch)
+        if known is None:
+            stop = self._early_stop(decision_id, upload, ruleset)
+            findings = await self._collector.collect(image, upload.context, ruleset.needs, watch, stop=stop)
+            engine = self._engine.info
+        else:
+            image, engine = known.image, known.engine
+            findings = await known.findings(self._signals, upload.context, ruleset.needs, watch)
+        record, case = self._judge(
+            upload, ruleset, image, findings, engine=engine, watch=watch, decision_id=decision_id
+        )
         with watch.stage("store"):
             decision = await self._commit(record, case, image, upload.data)
         if self._beside is not None and decision.id == record.decision.id:
-            self._beside.offer(record, ruleset, image)
+            self._beside.offer(record, ruleset, image, pixels=lambda: self._decoding.decode_beside(file))
         return decision
 
     async def _earlier(self, upload: Upload) -> Decision | None:
@@ -106,22 +130,15 @@ class Moderator:
             return None
         return await self._decisions.find_idempotent(upload.key_id, upload.idempotency_key, upload.digest)
 
-    async def _decode(self, data: bytes, watch: Stopwatch) -> Image:
-        """A crash costs one retry; a picture that kills two workers is refused as one that cannot be decoded."""
-        try:
-            return await self._decode_once(data, watch)
-        except WorkerCrashed:
-            log.warning("media worker died while decoding; trying once more", action="decode_retried")
-        try:
-            return await self._decode_once(data, watch)
-        except WorkerCrashed as crash:
-            raise DecodeFailed("the picture could not be decoded: the decoder died on it twice") from crash
-
-    async def _decode_once(self, data: bytes, watch: Stopwatch) -> Image:
-        try:
-            return await self._intake.decode(data, timeout_s=watch.remaining_s(reserve_s=FINISH_RESERVE_S))
-        except WorkerTimeout as timeout:
-            raise NotReady("the picture could not be decoded within the deadline", retry_after_s=2) from timeout
+    def _known(self, file: Inspected, ruleset: Ruleset) -> Repeat | None:
+        """All that the ruleset asks of this picture, where all of it was asked before."""
+        outline = self._decoding.recalled(file)
+        if outline is None:
+            return None
+        known = repeat(outline, self._memory.of(outline), self._signals, ruleset.needs, self._engine.info)
+        if known is not None:
+            self._decoding.count_recalled()
+        return known
 
     def _early_stop(self, decision_id: str, upload: Upload, ruleset: Ruleset) -> EarlyStop | None:
         if not ruleset.policy.defaults.early_stop or runs_in_full(decision_id, self._full_share):
@@ -129,9 +146,16 @@ class Moderator:
         return EarlyStop(ruleset, upload.context, lambda: self._engine.info.model_digest)
 
     def _judge(
-        self, upload: Upload, ruleset: Ruleset, image: Image, findings: Findings, watch: Stopwatch, *, decision_id: str
+        self,
+        upload: Upload,
+        ruleset: Ruleset,
+        image: Image,
+        findings: Findings,
+        *,
+        engine: EngineInfo,
+        watch: Stopwatch,
+        decision_id: str,
     ) -> tuple[DecisionRecord, ReviewCase | None]:
-        engine = self._engine.info
         with watch.stage("policy"):
             evaluation = evaluate(ruleset, findings, upload.context, model_digest=engine.model_digest)
         sampled = sampled_by(decision_id, evaluation, ruleset.policy)

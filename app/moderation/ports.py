@@ -1,6 +1,6 @@
 """What the pipeline needs of the rooms it may not import. Engines and stores satisfy these by shape."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol, Self
 
 from app.domain import Answer, AuditEvent, Decision, DecisionRecord, EngineInfo, EngineJob, Image, Outcome, ReviewCase
@@ -75,8 +75,11 @@ class DecisionStore(Protocol):
 class Beside(Protocol):
     """What is done with a decision that is made, apart from the answer."""
 
-    def offer(self, record: DecisionRecord, ruleset: Ruleset, image: Image) -> None:
-        """Returns at once and never raises. `ruleset` is the one that decided."""
+    def offer(
+        self, record: DecisionRecord, ruleset: Ruleset, image: Image, *, pixels: Callable[[], Awaitable[Image]]
+    ) -> None:
+        """Returns at once and never raises. `ruleset` is the one that decided; `pixels` decodes the picture again,
+        for an `image` that has none."""
         ...
 
 

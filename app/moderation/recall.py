@@ -58,10 +58,10 @@ class Recall:
         watch: Stopwatch,
     ) -> F:
         """What the reader of this name and version finds in the picture, or found. Raises what `read` raises."""
-        if self._cache is None:
+        part = self.reading(name, version, shape)
+        if part is None:
             self.ask(name)
             return await read()
-        part = Part(self._picture, self._cache.digest(name, version, self._plan), shape)
         found = await self._found(name, part, watch)
         if found is not None:
             return found
@@ -70,7 +70,7 @@ class Recall:
             finding = await read()
             sound = finding.status is Status.OK
             if sound:
-                self._cache.put(part, finding)
+                self.keep(part, finding)
             leader.land(part, finding, sound=sound)
             return finding
 
@@ -92,6 +92,12 @@ class Recall:
             return None
         return kept
 
+    def reading(self, name: str, version: str, shape: TypeAdapter[F]) -> Part[F] | None:
+        """What the reader of this name and version is asked; None where nothing is remembered."""
+        if self._cache is None:
+            return None
+        return Part(self._picture, self._cache.digest(name, version, self._plan), shape)
+
     def question(self, frame: Frame, question: Question, engine: EngineInfo) -> Part[Answer] | None:
         """Which answer is wanted, whatever a policy calls the question. None where nothing can be remembered: without
         a digest nobody knows which model answers."""
@@ -100,15 +106,24 @@ class Recall:
         pins = engine.name, engine.model_digest, engine.projector_digest
         return Part(self._picture, self._cache.digest(pins, self._plan, frame.index, replace(question, id="")), _ANSWER)
 
-    def keep(self, part: Part[Answer], answer: Answer) -> None:
+    def keep(self, part: Part[T], found: T) -> None:
         if self._cache is not None:
-            self._cache.put(part, answer)
+            self._cache.put(part, found)
+
+    def glance(self, part: Part[T] | None) -> T | None:
+        """What is kept, without saying that it is used."""
+        return None if self._cache is None or part is None else self._cache.get(part)
 
     def kept(self, name: str, part: Part[T]) -> T | None:
-        found = None if self._cache is None else self._cache.get(part)
+        found = self.glance(part)
         if found is not None:
             self._note(name, _KEPT)
         return found
+
+    def count_kept(self, names: Iterable[str]) -> None:
+        """That these were glanced at and are used, each as often as it is named."""
+        for name in names:
+            self._note(name, _KEPT)
 
     def share(self, name: str) -> None:
         """That another upload's finding of the same picture is used."""

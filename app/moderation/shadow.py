@@ -7,7 +7,7 @@ left, and no fault of it reaches an upload. What only the shadow policy asks is 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -70,7 +70,7 @@ class _Waiting:
 class _ToAsk:
     waiting: _Waiting
     needs: Needs
-    frames: Sequence[Frame]
+    frames: Callable[[], Awaitable[Sequence[Frame]]]
 
 
 class ShadowRunner:
@@ -101,10 +101,13 @@ class ShadowRunner:
         self._rules: tuple[Ruleset, Trial | None] | None = None
         self._complained: dict[str, float] = {}
 
-    def offer(self, record: DecisionRecord, ruleset: Ruleset, image: Image) -> None:
-        """Take up a decision that was made under `ruleset`. Returns at once and never raises."""
+    def offer(
+        self, record: DecisionRecord, ruleset: Ruleset, image: Image, *, pixels: Callable[[], Awaitable[Image]]
+    ) -> None:
+        """Take up a decision that was made under `ruleset`. Returns at once and never raises. `pixels` decodes the
+        picture again, for an `image` that has none."""
         try:
-            self._offer(record, ruleset, image)
+            self._offer(record, ruleset, image, pixels)
         except Exception as fault:  # the upload is decided, and its answer is on its way
             self._leave("failed", 1, fault)
 
@@ -120,7 +123,9 @@ class ShadowRunner:
         self._to_ask.clear()
         await self._compare()
 
-    def _offer(self, record: DecisionRecord, ruleset: Ruleset, image: Image) -> None:
+    def _offer(
+        self, record: DecisionRecord, ruleset: Ruleset, image: Image, pixels: Callable[[], Awaitable[Image]]
+    ) -> None:
         shadow, rules = self._policy(), self._rules_of(ruleset)
         if shadow is None and rules is None:
             return
@@ -133,7 +138,7 @@ class ShadowRunner:
             if more is None or not self._asks(decided.decision_id):
                 self._wait(waiting)
             else:
-                self._to_ask.append(_ToAsk(waiting, more, image.frames))
+                self._to_ask.append(_ToAsk(waiting, more, lambda: _frames(image, pixels)))
                 self._news_to_ask.set()
 
     def _rules_of(self, ruleset: Ruleset) -> Trial | None:
@@ -212,9 +217,10 @@ class ShadowRunner:
                 self._wait(replace(one.waiting, decided=replace(one.waiting.decided, extra=extra)))
 
     async def _ask(self, one: _ToAsk) -> Mapping[str, ProbeFinding]:
+        frames = await one.frames()
         deadline_at = time.monotonic() + _ASK_WITHIN_S
         answers: list[dict[str, Answer]] = []
-        for frame in one.frames:
+        for frame in frames:
             job = EngineJob(
                 id=new_id("job"),
                 picture=frame.picture,
@@ -224,7 +230,7 @@ class ShadowRunner:
             )
             async with aclosing(self._engine.ask(job)) as stream:
                 answers.append({answer.question_id: answer async for answer in stream})
-        return self._probes.read(one.needs, one.frames, answers)
+        return self._probes.read(one.needs, frames, answers)
 
     def _leave(self, why: str, decisions: int, fault: Exception | None = None) -> None:
         SHADOW_LEFT.labels(why).inc(decisions)
@@ -232,6 +238,10 @@ class ShadowRunner:
         if now - self._complained.get(why, -_COMPLAIN_EVERY_S) >= _COMPLAIN_EVERY_S:
             self._complained[why] = now
             log.warning("decisions are not compared", action="shadow_left", why=why, exc_info=fault)
+
+
+async def _frames(image: Image, pixels: Callable[[], Awaitable[Image]]) -> Sequence[Frame]:
+    return (image if image.has_pixels else await pixels()).frames
 
 
 def _decided(record: DecisionRecord, ruleset: Ruleset) -> Decided:

@@ -73,7 +73,7 @@ class Bench:
         self._matcher, self._lists = AhoCorasickMatcher(), [as_list(terms)]
 
     async def ask(self, tally: Tally, data: bytes, term: str) -> None:
-        image: Image = await self._intake.decode(data, timeout_s=_PATIENCE_S)
+        image: Image = await self._intake.decode(await self._intake.inspect(data), timeout_s=_PATIENCE_S)
         ocr = await self._reader.read(image.frames, timeout_s=_PATIENCE_S)
         codes = (await self._codes.read(image.frames, timeout_s=_PATIENCE_S)).as_text
         texts = {TextSource.OCR: ocr, TextSource.QR: codes}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.domain import Image
 from app.errors import (
     DecodeFailed,
     EmptyUpload,
@@ -40,6 +41,10 @@ class ScriptedWorkers:
         return function(*args)
 
 
+async def decoded(intake: Intake, data: bytes, *, timeout_s: float) -> Image:
+    return await intake.decode(await intake.inspect(data), timeout_s=timeout_s)
+
+
 @pytest.fixture(scope="module")
 async def pool() -> AsyncIterator[MediaPool]:
     pool = MediaPool(1, memory_mb=2048)
@@ -50,7 +55,7 @@ async def pool() -> AsyncIterator[MediaPool]:
 
 async def test_a_picture_decoded_in_a_worker(pool: MediaPool) -> None:
     data = encode(scene(), "PNG")
-    image = await Intake(pool, IntakeLimits(), SECRET).decode(data, timeout_s=60)
+    image = await decoded(Intake(pool, IntakeLimits(), SECRET), data, timeout_s=60)
     assert image.facts.sha256 == hashlib.sha256(data).hexdigest()
     assert image.frames[0].picture.rgb == scene().tobytes()
 
@@ -58,10 +63,10 @@ async def test_a_picture_decoded_in_a_worker(pool: MediaPool) -> None:
 async def test_a_refusal_comes_through_from_a_worker(pool: MediaPool) -> None:
     intake = Intake(pool, IntakeLimits(), SECRET)
     with pytest.raises(TruncatedPicture, match="cut off"):
-        await intake.decode(encode(scene(), "JPEG")[:2000], timeout_s=60)
+        await decoded(intake, encode(scene(), "JPEG")[:2000], timeout_s=60)
     with pytest.raises(PictureTooLarge):
-        await Intake(pool, IntakeLimits(max_side_px=100), SECRET).decode(encode(scene(), "PNG"), timeout_s=60)
-    assert (await intake.decode(encode(scene(), "PNG"), timeout_s=60)).facts.width == 320
+        await decoded(Intake(pool, IntakeLimits(max_side_px=100), SECRET), encode(scene(), "PNG"), timeout_s=60)
+    assert (await decoded(intake, encode(scene(), "PNG"), timeout_s=60)).facts.width == 320
 
 
 @pytest.mark.parametrize(
@@ -71,14 +76,14 @@ async def test_a_refusal_comes_through_from_a_worker(pool: MediaPool) -> None:
 async def test_what_costs_nothing_to_see_never_reaches_a_worker(data: bytes, error: type[Exception]) -> None:
     workers = ScriptedWorkers()
     with pytest.raises(error):
-        await Intake(workers, IntakeLimits(max_bytes=5000), SECRET).decode(data, timeout_s=5)
+        await decoded(Intake(workers, IntakeLimits(max_bytes=5000), SECRET), data, timeout_s=5)
     assert workers.calls == []
 
 
 async def test_the_secret_stays_here_and_the_seed_is_the_pictures_own() -> None:
     workers = ScriptedWorkers()
     data = animation(steps(30), "GIF")
-    await Intake(workers, IntakeLimits(), SECRET).decode(data, timeout_s=5)
+    await decoded(Intake(workers, IntakeLimits(), SECRET), data, timeout_s=5)
     (call,) = workers.calls
     assert hmac.digest(SECRET, hashlib.sha256(data).digest(), "sha256") in call
     assert SECRET not in call
@@ -87,15 +92,15 @@ async def test_the_secret_stays_here_and_the_seed_is_the_pictures_own() -> None:
 async def test_the_shorter_of_both_limits_holds() -> None:
     workers = ScriptedWorkers()
     intake = Intake(workers, IntakeLimits(timeout_s=10), SECRET)
-    await intake.decode(encode(scene(), "PNG"), timeout_s=3)
-    await intake.decode(encode(scene(), "PNG"), timeout_s=60)
+    await decoded(intake, encode(scene(), "PNG"), timeout_s=3)
+    await decoded(intake, encode(scene(), "PNG"), timeout_s=60)
     assert workers.timeouts_s == [3, 10]
 
 
 async def test_a_picture_that_keeps_a_decoder_busy_for_the_whole_limit_is_refused() -> None:
     workers = ScriptedWorkers(WorkerTimeout("no result", ran_s=9.9))
     with pytest.raises(DecodeFailed, match="longer than 10 s"):
-        await Intake(workers, IntakeLimits(timeout_s=10), SECRET).decode(encode(scene(), "PNG"), timeout_s=60)
+        await decoded(Intake(workers, IntakeLimits(timeout_s=10), SECRET), encode(scene(), "PNG"), timeout_s=60)
 
 
 @pytest.mark.parametrize(
@@ -103,4 +108,4 @@ async def test_a_picture_that_keeps_a_decoder_busy_for_the_whole_limit_is_refuse
 )
 async def test_faults_of_the_machine_are_not_the_uploads(end: Exception) -> None:
     with pytest.raises(type(end)):
-        await Intake(ScriptedWorkers(end), IntakeLimits(), SECRET).decode(encode(scene(), "PNG"), timeout_s=5)
+        await decoded(Intake(ScriptedWorkers(end), IntakeLimits(), SECRET), encode(scene(), "PNG"), timeout_s=5)

@@ -16,6 +16,7 @@ from app.domain import (
     EngineJob,
     Findings,
     Frame,
+    Image,
     KeywordFinding,
     KeywordList,
     Mode,
@@ -30,8 +31,9 @@ from app.domain import (
     new_id,
 )
 from app.engine.fake import FakeEngine, yes_no
-from app.errors import StoreUnavailable
+from app.errors import NotReady, StoreUnavailable
 from app.moderation import shadow as module
+from app.moderation.outline import Outline
 from app.moderation.shadow import ShadowLimits, ShadowRunner
 from app.policy.ruleset import Ruleset
 from app.policy.shadow_memory import MemoryShadow
@@ -45,6 +47,10 @@ TRYING = ruleset(rule("r1", "probes.a.p > thresholds.high"), rule("s1", "probes.
 SHADOW = ruleset(rule("r1", "probes.a.p > 0.5", "review"))
 NEWER = ruleset(rule("r1", "probes.a.p > 0.5", "review"), rule("r2", "probes.b.p > 0.5"))
 IMAGE = replace(samples.image(), frames=(Frame(0, 0, Backdrop.WHITE, 1.0, Picture(8, 8, bytes(8 * 8 * 3))),))
+
+
+async def decoded_again() -> Image:
+    raise AssertionError("a picture with pixels was decoded again")
 
 
 class Store(MemoryShadow):
@@ -111,7 +117,7 @@ async def test_each_decision_is_compared_once_and_recorded() -> None:
     records = [record(findings(a=number / 100)) for number in range(100)]
     async with running(shadow):
         for one in records:
-            shadow.offer(one, LIVE, IMAGE)
+            shadow.offer(one, LIVE, IMAGE, pixels=decoded_again)
         await until(lambda: len(store.recorded) == 100)
     for number, one in enumerate(records):
         said = store.recorded[one.decision.id, Tried.POLICY]
@@ -124,7 +130,7 @@ async def test_shadow_rules_and_a_shadow_policy_are_compared_side_by_side() -> N
     store = Store()
     shadow = runner(store)
     for a in (0.1, 0.45, 0.95):
-        shadow.offer(record(findings(a=a), TRYING), TRYING, IMAGE)
+        shadow.offer(record(findings(a=a), TRYING), TRYING, IMAGE, pixels=decoded_again)
     await shadow.drain()
     rules = [one for (_, tried), one in store.recorded.items() if tried is Tried.RULES]
     assert [(one.before, one.after, one.fired) for one in rules] == [
@@ -139,7 +145,7 @@ async def test_shadow_rules_and_a_shadow_policy_are_compared_side_by_side() -> N
 async def test_without_anything_to_try_nothing_is_done() -> None:
     store = Store()
     shadow = runner(store, None)
-    shadow.offer(record(findings()), LIVE, IMAGE)
+    shadow.offer(record(findings()), LIVE, IMAGE, pixels=decoded_again)
     await shadow.drain()
     assert (store.recorded, store.transactions) == ({}, 1)
 
@@ -155,7 +161,7 @@ async def test_a_new_probe_is_asked_of_the_sample_alone_after_all_uploads() -> N
     records = [record(findings(a=0.1)) for _ in range(60)]
     async with running(shadow):
         for number, one in enumerate(records):
-            shadow.offer(one, LIVE, IMAGE)
+            shadow.offer(one, LIVE, IMAGE, pixels=decoded_again)
             await until(lambda: len(store.recorded) == number + 1)  # noqa: B023 - awaited here
     asked = {said.decision_id for said in store.recorded.values() if said.whole}
     assert 0 < len(asked) == len(engine.jobs) < 60
@@ -168,7 +174,7 @@ async def test_a_new_probe_is_asked_of_the_sample_alone_after_all_uploads() -> N
     other_node = runner(again, NEWER, engine=engine, sample=0.3)
     async with running(other_node):
         for number, one in enumerate(records):
-            other_node.offer(one, LIVE, IMAGE)
+            other_node.offer(one, LIVE, IMAGE, pixels=decoded_again)
             await until(lambda: len(again.recorded) == number + 1)  # noqa: B023 - awaited here
     assert {said.decision_id for said in again.recorded.values() if said.whole} == asked
 
@@ -179,7 +185,7 @@ async def test_the_sample_may_be_none_or_all(sample: float) -> None:
     shadow = runner(store, NEWER, engine=engine, sample=sample)
     async with running(shadow):
         for number in range(1, 6):
-            shadow.offer(record(findings(a=0.1)), LIVE, IMAGE)
+            shadow.offer(record(findings(a=0.1)), LIVE, IMAGE, pixels=decoded_again)
             await until(lambda: len(store.recorded) == number)  # noqa: B023 - awaited here
     assert len(engine.jobs) == sample * 5
 
@@ -188,7 +194,7 @@ async def test_a_busy_model_is_not_asked() -> None:
     engine, store, before = FakeEngine(), Store(), left("not_asked")
     engine.info = replace(engine.info, queue_depth=4)
     shadow = runner(store, NEWER, engine=engine, sample=1.0)
-    shadow.offer(record(findings(a=0.1)), LIVE, IMAGE)
+    shadow.offer(record(findings(a=0.1)), LIVE, IMAGE, pixels=decoded_again)
     await shadow.drain()
     assert engine.jobs == []
     assert [(one.after, one.whole) for one in store.recorded.values()] == [(None, False)]
@@ -199,10 +205,35 @@ async def test_few_pictures_wait_to_be_asked_about() -> None:
     store, before = Store(), left("not_asked")
     shadow = runner(store, NEWER, sample=1.0)
     for _ in range(10):
-        shadow.offer(record(findings(a=0.1)), LIVE, IMAGE)
+        shadow.offer(record(findings(a=0.1)), LIVE, IMAGE, pixels=decoded_again)
     await shadow.drain()
     assert left("not_asked") == before + 7
     assert len(store.recorded) == 10, "those that waited are compared without"
+
+
+async def test_a_picture_without_pixels_is_decoded_again_to_be_asked_about() -> None:
+    async def pixels() -> Image:
+        return IMAGE
+
+    engine, store = FakeEngine(lambda _, question: yes_no(question, 0.9)), Store()
+    shadow = runner(store, NEWER, engine=engine, sample=1.0)
+    async with running(shadow):
+        shadow.offer(record(findings(a=0.1)), LIVE, Outline.of(IMAGE).image, pixels=pixels)
+        await until(lambda: len(store.recorded) == 1)
+    assert [job.picture for job in engine.jobs] == [IMAGE.frames[0].picture]
+    assert next(iter(store.recorded.values())).after is Outcome.REJECT
+
+
+async def test_a_picture_that_cannot_be_decoded_again_is_not_asked_about() -> None:
+    async def pixels() -> Image:
+        raise NotReady("busy")
+
+    engine, store, before = FakeEngine(), Store(), left("failed")
+    shadow = runner(store, NEWER, engine=engine, sample=1.0)
+    async with running(shadow):
+        shadow.offer(record(findings(a=0.1)), LIVE, Outline.of(IMAGE).image, pixels=pixels)
+        await until(lambda: len(store.recorded) == 1)
+    assert (engine.jobs, next(iter(store.recorded.values())).after, left("failed")) == ([], None, before + 1)
 
 
 async def test_an_engine_that_breaks_its_contract_is_no_answer() -> None:
@@ -213,7 +244,7 @@ async def test_an_engine_that_breaks_its_contract_is_no_answer() -> None:
     store, before = Store(), left("failed")
     shadow = runner(store, NEWER, engine=Broken(), sample=1.0)
     async with running(shadow):
-        shadow.offer(record(findings(a=0.1)), LIVE, IMAGE)
+        shadow.offer(record(findings(a=0.1)), LIVE, IMAGE, pixels=decoded_again)
         await until(lambda: len(store.recorded) == 1)
     assert next(iter(store.recorded.values())).after is None
     assert left("failed") == before + 1
@@ -224,7 +255,7 @@ async def test_what_does_not_fit_is_counted_and_left(monkeypatch: pytest.MonkeyP
     store, before = Store(), left("no_room")
     shadow = runner(store)
     for _ in range(8):
-        shadow.offer(record(findings()), LIVE, IMAGE)
+        shadow.offer(record(findings()), LIVE, IMAGE, pixels=decoded_again)
     await shadow.drain()
     assert len(store.recorded) == 5
     assert left("no_room") == before + 3
@@ -242,7 +273,7 @@ async def test_one_that_fails_takes_no_other_along() -> None:
     store, before = Store(), left("failed")
     shadow = runner(store, policy, matcher=Touchy())
     for text in ("x", "y", "poison", "x"):
-        shadow.offer(record(findings(text=text)), LIVE, IMAGE)
+        shadow.offer(record(findings(text=text)), LIVE, IMAGE, pixels=decoded_again)
     await shadow.drain()
     assert [(one.after, one.missing) for one in store.recorded.values()] == [
         (Outcome.REVIEW, ()),
@@ -260,7 +291,7 @@ async def test_no_fault_reaches_the_upload() -> None:
     store, before = Store(), left("failed")
     shadow = runner(store)
     shadow._policy = broken
-    shadow.offer(record(findings()), LIVE, IMAGE)
+    shadow.offer(record(findings()), LIVE, IMAGE, pixels=decoded_again)
     assert left("failed") == before + 1
 
 
@@ -269,8 +300,8 @@ async def test_a_store_that_is_away_costs_comparisons_alone() -> None:
     shadow = runner(store)
     async with running(shadow):
         store.fault = StoreUnavailable("gone")
-        shadow.offer(record(findings()), LIVE, IMAGE)
+        shadow.offer(record(findings()), LIVE, IMAGE, pixels=decoded_again)
         await until(lambda: left("not_recorded") == before + 1)
         store.fault = None
-        shadow.offer(record(findings()), LIVE, IMAGE)
+        shadow.offer(record(findings()), LIVE, IMAGE, pixels=decoded_again)
         await until(lambda: len(store.recorded) == 1)
