@@ -43,7 +43,8 @@ from app.domain.review import CaseKind, CaseState, ReviewCase, Verdict
 from app.domain.rulesets import Activation, ActivationSource, Change, RulesetText
 from app.domain.shadow import Comparison, ComparisonGroup, ShadowText, Tried
 from app.domain.value import Value, new_id
-from app.domain.words import Ground, Mode, Outcome, Severity, Status, TermKind, TextSource, Truth
+from app.domain.words import Asked, Ground, Mode, Outcome, Severity, Status, TermKind, TextSource, Truth
+from app.domain.writing import Writing, WrittenText, has_text, in_parts
 
 __all__ = [
     "BUILTIN_MATCHERS",
@@ -53,6 +54,7 @@ __all__ = [
     "Activation",
     "ActivationSource",
     "Answer",
+    "Asked",
     "AuditEvent",
     "Backdrop",
     "CaseKind",
@@ -112,5 +114,9 @@ __all__ = [
     "Value",
     "Verdict",
     "Violation",
+    "Writing",
+    "WrittenText",
+    "has_text",
+    "in_parts",
     "new_id",
 ]

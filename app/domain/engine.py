@@ -5,6 +5,7 @@ from enum import IntEnum, StrEnum
 
 from app.domain.images import Picture
 from app.domain.words import Status
+from app.domain.writing import WrittenText
 
 
 class QuestionKind(StrEnum):
@@ -53,13 +54,21 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class EngineJob:
-    """One picture and everything asked of it. `deadline_at` is on `time.monotonic()`'s clock, in seconds."""
+    """One picture, or one text without a picture, and everything asked of it. `deadline_at` is on `time.monotonic()`'s
+    clock, in seconds."""
 
     id: str
-    picture: Picture
+    subject: Picture | WrittenText
     questions: tuple[Question, ...]
     deadline_at: float
     priority: Priority = Priority.SYNCHRONOUS
+
+    @property
+    def picture(self) -> Picture:
+        """Raises TypeError for a job about a text."""
+        if not isinstance(self.subject, Picture):
+            raise TypeError(f"job {self.id} is about a text")
+        return self.subject
 
 
 class EngineState(StrEnum):

@@ -35,6 +35,13 @@ class Truth(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Asked(StrEnum):
+    """What a probe is asked of: the picture's frames, or what the uploader wrote."""
+
+    PICTURE = "picture"
+    TEXT = "text"
+
+
 class Mode(StrEnum):
     """`live` rules decide, `shadow` rules are evaluated and recorded, `draft` rules are only checked."""
 

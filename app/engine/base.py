@@ -4,10 +4,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from app.domain import Answer, Picture, Question, Status
+from app.domain import Answer, Picture, Question, Status, WrittenText
 from app.engine.runtime import Runtime
 
 _RGB_BYTES = 3
+#: No engine is asked about a longer text: who has one splits it. Characters, and as many tokens in the local engine,
+#: where strange characters take several each.
+MOST_TEXT_CHARS = 2048
+MOST_TEXT_TOKENS = 2048
 
 
 class Reason(StrEnum):
@@ -21,6 +25,7 @@ class Reason(StrEnum):
     QUESTION_TOO_LONG = "question_too_long"
     PICTURE_TOO_LARGE = "picture_too_large_for_context"
     MALFORMED_PICTURE = "malformed_picture"
+    TEXT_TOO_LONG = "text_too_long"
     NO_TOKENS_ALLOWED = "no_tokens_allowed"
     CHOICES_NOT_DISTINCT = "choices_not_distinct"
     CANCELLED = "cancelled"
@@ -37,8 +42,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChatForm:
-    """The constant text around picture and question. Control tokens in these three are parsed as such; the marks of
-    the picture itself (`<|vision_start|>` and the like) are llama.cpp's to add."""
+    """The constant text around picture and question, or around a text and a question about it. Control tokens in these
+    three are parsed as such; the marks of the picture itself (`<|vision_start|>` and the like) are llama.cpp's to add.
+    """
 
     before_picture: str
     after_picture: str
@@ -93,6 +99,11 @@ def unanswered(question: Question, status: Status, reason: str) -> Answer:
     return Answer(question_id=question.id, status=status, reason=reason)
 
 
-def is_sound(picture: Picture) -> bool:
-    """Whether it holds the pixels it says: the engine would read foreign memory for the rest."""
-    return picture.width > 0 and picture.height > 0 and len(picture.rgb) == picture.width * picture.height * _RGB_BYTES
+def unsound(subject: Picture | WrittenText) -> Reason | None:
+    """Why nothing can be asked about it. A picture must hold the pixels it says: the engine would read foreign memory
+    for the rest."""
+    if isinstance(subject, WrittenText):
+        return Reason.TEXT_TOO_LONG if len(subject.text) > MOST_TEXT_CHARS else None
+    sides = subject.width, subject.height
+    sound = min(sides) > 0 and len(subject.rgb) == sides[0] * sides[1] * _RGB_BYTES
+    return None if sound else Reason.MALFORMED_PICTURE

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Cor
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind, Status
 from app.engine.answers import AnswerStream
-from app.engine.base import Reason, is_sound, unanswered
+from app.engine.base import Reason, unanswered, unsound
 from app.engine.mistakes import mistake
 from app.errors import EngineError
 
@@ -76,9 +76,7 @@ class FakeEngine:
     async def _answer(self, job: EngineJob, question: Question) -> Answer:
         if self.info.state is not EngineState.READY:
             return unanswered(question, Status.FAILED, Reason.ENGINE_UNAVAILABLE)
-        if not is_sound(job.picture):
-            return unanswered(question, Status.FAILED, Reason.MALFORMED_PICTURE)
-        wrong = mistake(question)
+        wrong = unsound(job.subject) or mistake(question)
         if wrong is not None:
             return unanswered(question, Status.FAILED, wrong)
         remaining_s = job.deadline_at - time.monotonic()

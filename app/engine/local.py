@@ -12,7 +12,7 @@ import structlog
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Status
 from app.engine.answers import AnswerStream
-from app.engine.base import EngineConfig, Reason, is_sound
+from app.engine.base import EngineConfig, Reason, unsound
 from app.engine.files import CheckedFiles, check_files
 from app.engine.flight import Flight
 from app.engine.patience import Patience
@@ -119,9 +119,10 @@ class LocalEngine:
 
     def _admit(self, pending: PendingJob) -> None:
         pending.refuse_mistakes()
-        if not is_sound(pending.job.picture):
-            _log.error("a job's picture is malformed", action="engine.refuse", job=pending.job.id)
-            pending.end(Status.FAILED, Reason.MALFORMED_PICTURE)
+        wrong = unsound(pending.job.subject)
+        if wrong is not None:
+            _log.error("a job's subject is unsound", action="engine.refuse", job=pending.job.id, reason=wrong.value)
+            pending.end(Status.FAILED, wrong)
         elif self._info.state in {EngineState.FAILED, EngineState.STOPPED}:
             pending.end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
         elif self._may_run(pending):
@@ -215,7 +216,7 @@ class LocalEngine:
                 await self._wake.wait()
                 continue
             try:
-                await process.send(pending.ask(), pending.job.picture.rgb)
+                await process.send(pending.ask(), pending.payload)
             except EngineCrashed:
                 # What it said before it died is still to be heard: the end of that is the end of this life.
                 await asyncio.Event().wait()

@@ -7,9 +7,10 @@ from collections import deque
 from collections.abc import Collection
 from functools import cached_property
 
-from app.domain import Answer, EngineJob, Question, Status
+from app.domain import Answer, EngineJob, Picture, Question, Status
 from app.engine.base import unanswered
 from app.engine.mistakes import schema_mistake
+from app.engine.quoting import quoted
 from app.engine.schema import schema_grammar
 from app.engine.worker.protocol import Answered, Ask, AskedQuestion
 
@@ -37,8 +38,14 @@ class PendingJob:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """Of its picture: megabytes to hash, so only for who needs it."""
-        return hashlib.sha256(self.job.picture.rgb).digest()
+        """Of its picture or text: megabytes to hash, so only for who needs it."""
+        subject = self.job.subject
+        return hashlib.sha256(subject.rgb if isinstance(subject, Picture) else quoted(subject).encode()).digest()
+
+    @property
+    def payload(self) -> bytes:
+        """The pixels, where it is about a picture."""
+        return self.job.subject.rgb if isinstance(self.job.subject, Picture) else b""
 
     @property
     def urgency(self) -> tuple[bool, int, int]:
@@ -51,11 +58,12 @@ class PendingJob:
 
     def ask(self) -> Ask:
         """What is still to be asked. A lone surrogate, which no tokenizer takes, becomes a question mark."""
-        picture = self.job.picture
+        subject = self.job.subject
         return Ask(
             job=self.number,
-            width=picture.width,
-            height=picture.height,
+            width=subject.width if isinstance(subject, Picture) else 0,
+            height=subject.height if isinstance(subject, Picture) else 0,
+            text=None if isinstance(subject, Picture) else quoted(subject),
             remaining_s=max(0.0, self.remaining_s),
             priority=self.job.priority,
             questions=tuple(

@@ -140,7 +140,7 @@ class Asking:
     async def _ask_engine(self, mine: Sequence[Question], watch: Stopwatch, before: EngineInfo) -> None:
         job = EngineJob(
             id=new_id("job"),
-            picture=self._frame.picture,
+            subject=self._frame.picture,
             questions=tuple(mine),
             deadline_at=watch.deadline_at - FINISH_RESERVE_S,
         )

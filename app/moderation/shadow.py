@@ -223,7 +223,7 @@ class ShadowRunner:
         for frame in frames:
             job = EngineJob(
                 id=new_id("job"),
-                picture=frame.picture,
+                subject=frame.picture,
                 questions=tuple(self._probes.questions(one.needs, frame)),
                 deadline_at=deadline_at,
                 priority=Priority.BULK,

@@ -42,7 +42,7 @@ def caption(max_tokens: int = 16) -> Question:
 def job(questions: Sequence[Question], shown: Picture | None = None, *, deadline_s: float = PATIENT_S) -> EngineJob:
     return EngineJob(
         id=f"job-{next(_numbers)}",
-        picture=shown if shown is not None else picture(),
+        subject=shown if shown is not None else picture(),
         questions=tuple(questions),
         deadline_at=time.monotonic() + deadline_s,
     )

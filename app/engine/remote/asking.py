@@ -14,6 +14,7 @@ from app.engine.remote.client import Client
 from app.engine.remote.config import RemoteConfig
 from app.engine.remote.faults import RemoteFault
 from app.engine.remote.reading import read_answer
+from app.engine.remote.shown import Shown
 from app.engine.remote.wire import Completion, read_completion, request_body
 from app.metrics import ENGINE_PROMPT_TOKENS, ENGINE_REQUESTS
 
@@ -35,9 +36,9 @@ class Asking:
         self._breaker = breaker
         self._opened = opened
 
-    async def answer(self, model: str, question: Question, uri: bytes, deadline_at: float) -> Answer:
+    async def answer(self, model: str, question: Question, subject: Shown, deadline_at: float) -> Answer:
         """`deadline_at` is on `time.monotonic()`'s clock. Raises nothing for a fault of the server."""
-        body = request_body(model, question, uri, top_logprobs=self._config.top_logprobs)
+        body = request_body(model, question, subject, top_logprobs=self._config.top_logprobs)
         try:
             completion = await self._completion(body, deadline_at)
         except RemoteFault as fault:

@@ -12,7 +12,7 @@ import structlog
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Status
 from app.engine.answers import AnswerStream
-from app.engine.base import Reason, is_sound, unanswered
+from app.engine.base import Reason, unanswered, unsound
 from app.engine.mistakes import mistake
 from app.engine.remote.asking import Asking
 from app.engine.remote.breaker import Breaker
@@ -20,7 +20,7 @@ from app.engine.remote.client import Client
 from app.engine.remote.config import RemoteConfig
 from app.engine.remote.faults import RemoteFault
 from app.engine.remote.job import RemoteJob
-from app.engine.remote.picture import data_uri
+from app.engine.remote.shown import Shown, shown
 from app.engine.remote.slots import Slots
 from app.engine.remote.trial import look, try_server
 from app.errors import EngineUnavailable
@@ -119,9 +119,10 @@ class RemoteEngine:
 
     def _admit(self, job: RemoteJob) -> None:
         """Ends at once what cannot be asked."""
-        if not is_sound(job.job.picture):
-            _log.error("a job's picture is malformed", action="engine.refuse", job=job.job.id)
-            job.end(Status.FAILED, Reason.MALFORMED_PICTURE)
+        wrong_subject = unsound(job.job.subject)
+        if wrong_subject is not None:
+            _log.error("a job's subject is unsound", action="engine.refuse", job=job.job.id, reason=wrong_subject.value)
+            job.end(Status.FAILED, wrong_subject)
         elif self._info.state in {EngineState.FAILED, EngineState.STOPPED}:
             job.end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
         elif job.remaining_s <= 0:
@@ -139,33 +140,32 @@ class RemoteEngine:
             while self._info.state is EngineState.STARTING and job.open:
                 await self._changed.wait()
             if job.open:
-                uri = await asyncio.to_thread(data_uri, job.job.picture)
-                await self._ask_all(job, uri)
+                await self._ask_all(job, await asyncio.to_thread(shown, job.job.subject))
         except Exception:
             _log.exception("a job failed", action="engine.job_failed", job=job.job.id)
         job.end(Status.FAILED, Reason.ENGINE_FAULT)
 
-    async def _ask_all(self, job: RemoteJob, uri: bytes) -> None:
+    async def _ask_all(self, job: RemoteJob, subject: Shown) -> None:
         seen = False
         while job.open and not seen:
-            seen = await self._together(job, job.order[:1], uri)
-        await self._together(job, job.order, uri)
+            seen = await self._together(job, job.order[:1], subject)
+        await self._together(job, job.order, subject)
 
-    async def _together(self, job: RemoteJob, numbers: Sequence[int], uri: bytes) -> bool:
-        """Whether the server has seen the picture."""
+    async def _together(self, job: RemoteJob, numbers: Sequence[int], subject: Shown) -> bool:
+        """Whether the server has seen the picture, or the text."""
         async with asyncio.TaskGroup() as group:
-            tasks = {number: group.create_task(self._ask(job, number, uri)) for number in numbers}
+            tasks = {number: group.create_task(self._ask(job, number, subject)) for number in numbers}
             for number, task in tasks.items():
                 job.begin(number, task)
         return any(task.result() for task in tasks.values() if not task.cancelled())
 
-    async def _ask(self, job: RemoteJob, number: int, uri: bytes) -> bool:
+    async def _ask(self, job: RemoteJob, number: int, subject: Shown) -> bool:
         question = job.open[number]
         async with self._slots.taken((job.job.priority, job.number)):
             if self._info.state is not EngineState.READY or self._model is None or self._asking is None:
                 answer = unanswered(question, Status.FAILED, Reason.ENGINE_UNAVAILABLE)
             else:
-                answer = await self._asking.answer(self._model, question, uri, job.job.deadline_at)
+                answer = await self._asking.answer(self._model, question, subject, job.job.deadline_at)
         job.give(number, answer)
         return answer.status is Status.OK or answer.reason == Reason.INCONCLUSIVE_LOGPROBS
 

@@ -9,6 +9,7 @@ from app.domain import Question, QuestionKind
 from app.engine.base import Reason
 from app.engine.remote.faults import RemoteFault
 from app.engine.remote.plain import plain
+from app.engine.remote.shown import Shown
 from app.engine.remote.structured import response_format
 
 #: Longer lists and names are nobody's: a bound for what a broken server may make us hold.
@@ -16,7 +17,7 @@ _MOST_ENTRIES = 4096
 _MOST_TOKENS = 1 << 24
 
 _PICTURE = '{"type": "image_url", "image_url": {"url": "'
-_PICTURE_END = '"}}'
+_PICTURE_END = '"}}, '
 
 
 class _Wire(BaseModel):
@@ -80,12 +81,11 @@ class ServedModels(_Wire):
     data: Annotated[list[ServedModel], Field(max_length=_MOST_ENTRIES)]
 
 
-def request_body(model: str, question: Question, uri: bytes, *, top_logprobs: int) -> bytes:
-    """The picture before the question, so that all questions of a picture begin alike and the server computes that
-    beginning once. Nothing is sampled: the likeliest token each time.
+def request_body(model: str, question: Question, subject: Shown, *, top_logprobs: int) -> bytes:
+    """The picture, or the text, before the question, so that all questions of one begin alike and the server computes
+    that beginning once. Nothing is sampled: the likeliest token each time.
 
-    `uri` is what `data_uri` returns. It goes in as it is: to encode its megabytes for each question would take longer
-    than all the rest.
+    A picture's URI goes in as it is: to encode its megabytes for each question would take longer than all the rest.
     """
     options: dict[str, Any] = {"temperature": 0, "top_p": 1, "stream": False}
     if question.kind is QuestionKind.GENERATE:
@@ -94,9 +94,12 @@ def request_body(model: str, question: Question, uri: bytes, *, top_logprobs: in
             options["response_format"] = response_format(question.json_schema)
     else:
         options |= {"max_tokens": 1, "logprobs": True, "top_logprobs": top_logprobs}
-    before = f'{{"model": {json.dumps(model)}, "messages": [{{"role": "user", "content": [{_PICTURE}'
-    after = f'{_PICTURE_END}, {{"type": "text", "text": {json.dumps(plain(question.prompt))}}}]}}], '
-    return b"".join((before.encode(), uri, after.encode(), json.dumps(options)[1:].encode()))
+    before = f'{{"model": {json.dumps(model)}, "messages": [{{"role": "user", "content": ['
+    # A text and its question are one piece: templates put what they like between two.
+    said = plain(f"{subject}{question.prompt}" if isinstance(subject, str) else question.prompt)
+    picture = () if isinstance(subject, str) else (_PICTURE.encode(), subject, _PICTURE_END.encode())
+    after = f'{{"type": "text", "text": {json.dumps(said)}}}]}}], {json.dumps(options)[1:]}'
+    return b"".join((before.encode(), *picture, after.encode()))
 
 
 def read_completion(data: bytes) -> Completion:

@@ -12,9 +12,9 @@ from app.engine.worker import plan
 from app.engine.worker.choosing import Choosing
 from app.engine.worker.grammar import Grammar
 from app.engine.worker.ledger import Account
-from app.engine.worker.picture import Prefix
 from app.engine.worker.prompt import Tokenizer
 from app.engine.worker.protocol import Answered, Ask, AskedQuestion, Done
+from app.engine.worker.subject import Prefix
 
 Say = Callable[[Answered | Done], None]
 
@@ -117,7 +117,7 @@ class Job:
         are longer than the `window` (see Model). Whether that was all: a tokenizer takes about a millisecond for each,
         and others wait meanwhile."""
         if room < 1:
-            self.fail_all(Reason.PICTURE_TOO_LARGE)
+            self.fail_all(Reason.PICTURE_TOO_LARGE if self.ask.text is None else Reason.TEXT_TOO_LONG)
         for _ in range(min(_PREPARED_AT_ONCE, len(self._unprepared))):
             question = self._unprepared.popleft()
             if question.number not in self.open:

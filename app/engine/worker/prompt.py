@@ -39,6 +39,10 @@ class Tokenizer:
         """Text that a person wrote: ordinary tokens only."""
         return self._remembered(text) if len(text) <= _REMEMBERED_CHARS else self._plain(text)
 
+    def plain_once(self, text: str) -> tuple[int, ...]:
+        """As `plain`, of what an uploader wrote: that is not kept, and takes no question's place."""
+        return self._plain(text)
+
     def _plain(self, text: str) -> tuple[int, ...]:
         """`parse_special=False` alone is not enough: llama.cpp still matches user-defined
         tokens, and a tokenizer that looks up whole words may find a control token among them. Such a text is cut

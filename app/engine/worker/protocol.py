@@ -68,13 +68,15 @@ class AskedQuestion(Value):
 
 
 class Ask(Value):
-    """A job; its picture is the payload. The clocks of two processes are not compared: `remaining_s` counts from
-    when the engine process reads this. The smaller `priority` goes first."""
+    """A job; its picture is the payload. Where it has a `text` instead, there is neither picture nor payload: the text
+    is what stands before each question, and control tokens in it are not parsed. The clocks of two processes are not
+    compared: `remaining_s` counts from when the engine process reads this. The smaller `priority` goes first."""
 
     kind: Literal["ask"] = "ask"
     job: int
     width: int
     height: int
+    text: str | None = None
     remaining_s: float
     priority: int = 0
     questions: tuple[AskedQuestion, ...]

@@ -13,7 +13,7 @@ import numpy as np
 
 from app.domain import QuestionKind
 from app.engine.base import Reason
-from app.engine.worker import decode, logs, picture
+from app.engine.worker import decode, logs, picture, subject
 from app.engine.worker.choosing import Choosing
 from app.engine.worker.encodings import Encodings
 from app.engine.worker.grammar import BrokenGrammar, Grammar
@@ -22,6 +22,7 @@ from app.engine.worker.ledger import Account, Ledger
 from app.engine.worker.protocol import Answered, Ask, Done, Started
 from app.engine.worker.resident import Resident
 from app.engine.worker.words import Logits, log_probabilities
+from app.engine.worker.written import TextTooLong
 
 
 class NotFinite(Exception):
@@ -144,6 +145,8 @@ class Scheduler:
     def _try_to_look_at(self, job: Job) -> bool:
         try:
             return self._look_at(job)
+        except TextTooLong:
+            job.fail_all(Reason.TEXT_TOO_LONG)
         except decode.Fault as fault:
             logs.log("E", f"a picture was refused: {fault}")
             job.fail_all(Reason.ENGINE_FAULT)
@@ -159,7 +162,7 @@ class Scheduler:
             job.refuse_empty_answers()
             if not job.open:
                 return True
-            job.prefix = picture.tokenize(self._model, self._form, job.ask, job.rgb)
+            job.prefix = subject.tokenize(self._model, self._tokenizer, self._form, job.ask, job.rgb)
             job.rgb = b""
             if self._opening is None:
                 self._open_ledger(job.prefix.opening)
@@ -168,7 +171,7 @@ class Scheduler:
         room = self._room_beside(job.prefix)
         return job.prepare(self._tokenizer, self._form.after_question, room, self._model.window_tokens)
 
-    def _room_beside(self, prefix: picture.Prefix) -> int:
+    def _room_beside(self, prefix: subject.Prefix) -> int:
         """The most tokens that a question and its answer may have, by cells and by positions."""
         # The opening is there once for all; cells of it that this picture does not share are lost to it.
         unshared = len(self._opening or ()) - self._shared(prefix)
@@ -192,14 +195,14 @@ class Scheduler:
         self._read_opening()
         if shared:
             decode.fork(self._model, decode.OPENING_SEQUENCE, job.sequence, shared)
-        return job, picture.evaluate(self._model, self._encodings, job.prefix, job.sequence, shared)
+        return job, subject.evaluate(self._model, self._encodings, job.prefix, job.sequence, shared)
 
     def _read_opening(self) -> None:
         if not self._opening_is_in and self._opening:
             decode.feed(self._model, self._opening, 0, decode.OPENING_SEQUENCE)
         self._opening_is_in = True
 
-    def _shared(self, prefix: picture.Prefix) -> int:
+    def _shared(self, prefix: subject.Prefix) -> int:
         """How many tokens of the opening are those that are kept."""
         kept = self._opening or ()
         pairs = zip(kept, prefix.opening, strict=False)
