@@ -88,7 +88,7 @@ class SqlCaseStore:
         statement = (
             update(CaseRow)
             .where(col(CaseRow.id) == case.id, col(CaseRow.version) == expected_version)
-            .values(_columns(case))
+            .values(case_columns(case))
         )
         async with self._database.writing() as session:
             if (await session.exec(statement)).rowcount == 0:
@@ -103,11 +103,7 @@ class SqlCaseStore:
 _QUEUE = (col(CaseRow.rank), col(CaseRow.opened_at), col(CaseRow.id))
 
 
-def case_row(case: ReviewCase) -> CaseRow:
-    return CaseRow(**_columns(case))
-
-
-def _columns(case: ReviewCase) -> dict[str, Any]:
+def case_columns(case: ReviewCase) -> dict[str, Any]:
     verdict = case.verdict
     return {
         "id": case.id,

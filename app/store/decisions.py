@@ -1,22 +1,23 @@
 """Decisions with everything needed to make them again."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from sqlalchemy import Connection, literal, tuple_
 from sqlalchemy import case as sql_case
-from sqlalchemy import literal, tuple_
+from sqlalchemy import insert as sql_insert
 from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.domain import AuditEvent, Decision, DecisionRecord, Findings, Outcome, ReviewCase, UploadContext, Value
 from app.errors import IdempotencyConflict, MalformedRequest, NotFound, StoreUnavailable
-from app.store.cases import case_row
+from app.store.cases import case_columns
 from app.store.cursors import page_limit, read_cursor, time_of, write_cursor
 from app.store.dialects import insert, known_id, storable
-from app.store.outbox import put_events
+from app.store.outbox import OutboxRows, outbox_rows, put_rows
 from app.store.session import Database
-from app.store.tables import DecisionRow, PictureRow
+from app.store.tables import CaseRow, DecisionRow, PictureRow
 from app.store.types import UtcDateTime
 
 V = TypeVar("V", bound=Value)
@@ -37,9 +38,12 @@ class SqlDecisionStore:
         """
         if record.idempotency_key is not None and not storable(record.idempotency_key):
             raise MalformedRequest("the idempotency key holds characters that cannot be stored")
-        async with self._database.writing() as session:
-            written = await self._write(session, record, events, case)
-        if written:
+        columns, rows = _columns(record), outbox_rows(events)
+        try:
+            await self._database.transact(partial(_write, record, columns, rows, case))
+        except _Repeated:
+            pass
+        else:
             return record.decision
         earlier = await self._earlier(record)
         if earlier is None:
@@ -116,41 +120,47 @@ class SqlDecisionStore:
         following = write_cursor(_CURSOR, [rows[-1][0].isoformat(), rows[-1][1]]) if more else None
         return [_value(Decision, text) for _, _, text in rows], following
 
-    async def _write(
-        self, session: AsyncSession, record: DecisionRecord, events: Sequence[AuditEvent], case: ReviewCase | None
-    ) -> bool:
-        await _see_picture(session, record)
-        statement = insert(session, DecisionRow).values(_columns(record))
-        # The constraint decides between two requests with one idempotency key, not a look beforehand.
-        statement = statement.on_conflict_do_nothing(index_elements=["key_id", "idempotency_key"])
-        if (await session.exec(statement)).rowcount == 0:
-            await session.rollback()
-            return False
-        if case is not None:
-            session.add(case_row(case))
-        await put_events(session, events)
-        return True
-
     async def _earlier(self, record: DecisionRecord) -> Decision | None:
         if record.idempotency_key is None or record.request_digest is None:
             return None
         return await self.find_idempotent(record.key_id, record.idempotency_key, record.request_digest)
 
 
-async def _see_picture(session: AsyncSession, record: DecisionRecord) -> None:
+class _Repeated(Exception):
+    """The idempotency key has a decision already."""
+
+
+def _write(
+    record: DecisionRecord, columns: dict[str, Any], events: OutboxRows, case: ReviewCase | None, connection: Connection
+) -> None:
+    """Raises _Repeated."""
+    _see_picture(record, connection)
+    statement = insert(connection, DecisionRow)
+    # The constraint decides between two requests with one idempotency key, not a look beforehand.
+    statement = statement.on_conflict_do_nothing(index_elements=["key_id", "idempotency_key"])
+    if connection.execute(statement, columns).rowcount == 0:
+        raise _Repeated
+    if case is not None:
+        connection.execute(sql_insert(CaseRow), case_columns(case))
+    put_rows(connection, events)
+
+
+def _see_picture(record: DecisionRecord, connection: Connection) -> None:
     """The picture is here, again if retention had removed it."""
     facts = record.decision.image
-    statement = insert(session, PictureRow).values(
-        sha256=facts.sha256,
-        media_type=record.media_type,
-        size_bytes=facts.size_bytes,
-        first_seen_at=record.decision.created_at,
-        last_seen_at=record.decision.created_at,
-    )
+    columns = {
+        "sha256": facts.sha256,
+        "media_type": record.media_type,
+        "size_bytes": facts.size_bytes,
+        "first_seen_at": record.decision.created_at,
+        "last_seen_at": record.decision.created_at,
+    }
+    statement = insert(connection, PictureRow)
     seen_at = col(PictureRow.last_seen_at)
     latest = sql_case((statement.excluded.last_seen_at > seen_at, statement.excluded.last_seen_at), else_=seen_at)
-    await session.exec(
-        statement.on_conflict_do_update(index_elements=["sha256"], set_={"last_seen_at": latest, "deleted_at": None})
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["sha256"], set_={"last_seen_at": latest, "deleted_at": None}),
+        columns,
     )
 
 

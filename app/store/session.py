@@ -7,10 +7,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
@@ -18,7 +18,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.errors import PortcullisError, StoreUnavailable
 from app.store.migrate import upgrade
-from app.store.urls import driver_url, sqlite_path
+from app.store.urls import driver_url, sqlite_path, thread_url
+from app.store.writer import WriterThread
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +52,7 @@ class Database:
         # SQLite takes one writer at a time and makes the others poll, unfairly. A queue in front of it is fair and
         # fast; the busy timeout is left for other processes.
         self._turn = asyncio.Lock() if self.is_sqlite else None
+        self._writer = WriterThread(_thread_engine(self._url, busy_timeout_s)) if self.is_sqlite else None
         self._file: _OpenFile | None = None
         self._closed = False
 
@@ -75,6 +79,8 @@ class Database:
 
     async def aclose(self) -> None:
         self._closed = True
+        if self._writer is not None:
+            await self._writer.aclose()
         await self._engine.dispose()
 
     async def ping(self) -> None:
@@ -101,6 +107,22 @@ class Database:
                 await session.connection(execution_options={_PATIENCE_MS: int(patience_s * 1000)})
                 yield session
                 await session.commit()
+
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns; its statements are committed together, or not at all where it raises. For short
+        transactions that are known beforehand: it runs in one piece, in a thread on SQLite, and may do nothing but
+        talk to the database."""
+        self._require_open()
+        with _translated():
+            async with AsyncExitStack() as stack:
+                patience_s = await self._take_turn(stack)
+                if self._writer is not None:
+                    options = {_BEGIN: "BEGIN IMMEDIATE", _PATIENCE_MS: int(patience_s * 1000)}
+                    return await self._writer.run(work, **options)
+                connection = await stack.enter_async_context(self._engine.connect())
+                result = await connection.run_sync(work)
+                await connection.commit()
+                return result
 
     async def _take_turn(self, stack: AsyncExitStack) -> float:
         """How long the database may still be waited for, in seconds: uploads with a deadline wait here."""
@@ -184,12 +206,8 @@ def _prepare_file(path: Path, busy_timeout_s: float) -> None:
 
 def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
-        # isolation_level None: sqlite3 leaves transactions alone, so that `_begin` can choose their kind.
-        engine = create_async_engine(
-            url, connect_args={"isolation_level": None, "timeout": busy_timeout_s}, hide_parameters=True
-        )
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin(int(busy_timeout_s * 1000)))
+        engine = create_async_engine(url, **_sqlite_options(busy_timeout_s))
+        _listen(engine.sync_engine, busy_timeout_s)
         return engine
     settings = {
         "application_name": "portcullis",
@@ -205,6 +223,22 @@ def _engine(url: URL, busy_timeout_s: float) -> AsyncEngine:
         pool_timeout=busy_timeout_s,
         hide_parameters=True,
     )
+
+
+def _thread_engine(url: URL, busy_timeout_s: float) -> Engine:
+    engine = create_engine(thread_url(url), **_sqlite_options(busy_timeout_s))
+    _listen(engine, busy_timeout_s)
+    return engine
+
+
+def _sqlite_options(busy_timeout_s: float) -> dict[str, Any]:
+    # isolation_level None: sqlite3 leaves transactions alone, so that `_begin` can choose their kind.
+    return {"connect_args": {"isolation_level": None, "timeout": busy_timeout_s}, "hide_parameters": True}
+
+
+def _listen(engine: Engine, busy_timeout_s: float) -> None:
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin(int(busy_timeout_s * 1000)))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -29,6 +29,11 @@ def driver_url(text: str) -> URL:
     )
 
 
+def thread_url(url: URL) -> URL:
+    """The same SQLite database for an engine that is used in a thread."""
+    return url.set(drivername="sqlite+pysqlite")
+
+
 def sqlite_path(url: URL) -> Path | None:
     """Where an SQLite database lies; None for another kind of database."""
     if url.get_backend_name() != "sqlite" or url.database is None:

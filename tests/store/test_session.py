@@ -178,12 +178,17 @@ async def test_a_locked_database_is_unavailable_after_its_patience(sqlite: Sqlit
             await database.aclose()
 
 
+async def _make_readonly(database: Database) -> None:
+    async with database.writing() as session:
+        await (await session.connection()).exec_driver_sql("PRAGMA query_only=ON")
+    await database.transact(lambda connection: connection.exec_driver_sql("PRAGMA query_only=ON").close())
+
+
 @pytest.mark.parametrize("operation", sorted(_WRITES))
 async def test_a_readonly_database_is_unavailable_for_writing(sqlite: SqliteServer, operation: str) -> None:
     url = sqlite.new_url()
     async with opened(url) as database:
-        async with database.writing() as session:
-            await (await session.connection()).exec_driver_sql("PRAGMA query_only=ON")
+        await _make_readonly(database)
         with pytest.raises(StoreUnavailable):
             await _OPERATIONS[operation](database)
 
@@ -210,8 +215,7 @@ async def test_the_operator_hears_why_and_nothing_that_was_to_be_written(sqlite:
     url = sqlite.new_url()
     record = samples.record(key_id="the secret of the row")
     async with opened(url) as database:
-        async with database.writing() as session:
-            await (await session.connection()).exec_driver_sql("PRAGMA query_only=ON")
+        await _make_readonly(database)
         with capture_logs() as logs, pytest.raises(StoreUnavailable) as caught:
             await SqlDecisionStore(database).record(record, [], None)
 
