@@ -40,6 +40,7 @@ class Service:
     database: Database
     evidence: LocalEvidenceStore
     pool: MediaPool
+    checkers: MediaPool
     engine: RunningEngine
     ruleset: LiveRuleset
     scheduler: Scheduler
@@ -56,14 +57,16 @@ class Service:
         """Returns when uploads are accepted; model and OCR networks go on loading, and `wait_ready` waits for them.
         What runs already is left as it is.
 
-        Raises PolicyInvalid, StoreUnavailable and ConfigurationError; then nothing is left running.
+        Raises PolicyInvalid, StoreUnavailable, WorkerError and ConfigurationError; then nothing is left running.
         """
         if self._watching is not None:
             return
         try:
             await self.database.start()
+            await self.checkers.start()
             await self.ruleset.start()
         except BaseException:
+            await self.checkers.aclose()
             await self.database.aclose()
             raise
         await self.shadow.start()
@@ -85,6 +88,7 @@ class Service:
         await self.backtests.aclose()
         await self.engine.aclose()
         await self.pool.aclose()
+        await self.checkers.aclose()
         await self.comparing.drain()
         await self._seal_the_rest()
         await self.database.aclose()

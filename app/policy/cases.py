@@ -20,6 +20,7 @@ from app.errors import PolicyProblem
 from app.policy.cel_syntax import Scalar
 from app.policy.evaluate import Seen
 from app.policy.facts import Facts
+from app.policy.regular import read_regular
 from app.policy.replay import Row, replay
 from app.policy.ruleset import Ruleset
 from app.policy.scores import score_category
@@ -61,8 +62,7 @@ def cases_path(policy_path: Path) -> Path:
 def run_cases(ruleset: Ruleset, path: Path) -> CasesReport:
     """A file that is not there has no cases."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_regular(path, MAX_BYTES + 1)
     except FileNotFoundError:
         return CasesReport(0)
     except OSError as error:

@@ -1,6 +1,6 @@
 """From the rules of a draft to what `evaluate` runs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from app.domain import KeywordList, Mode, Needs, ProbeQuestion, TextSource
@@ -9,7 +9,7 @@ from app.policy.breath import breathe
 from app.policy.conditions import Compiler, ConditionInvalid
 from app.policy.draft import Draft
 from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Tree, conditions
-from app.policy.schema import When
+from app.policy.schema import Signals, Surface, When
 from app.policy.scores import probe_of
 from app.policy.source import Path, Source
 from app.policy.surfaces import check_divisors, surface_program
@@ -25,7 +25,15 @@ class RuleCompiler:
     could never come true, which is sound in itself. `lists` are as the needs have them, with the sources that are
     switched on; `list_names` has those of unsound lists too."""
 
-    def __init__(self, draft: Draft, source: Source, lists: Sequence[KeywordList], list_names: Iterable[str]) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        source: Source,
+        lists: Sequence[KeywordList],
+        list_names: Iterable[str],
+        *,
+        before: Compiler | None = None,
+    ) -> None:
         self._draft = draft
         self._source = source
         self._binding = [keywords for keywords in lists if keywords.binding]
@@ -43,35 +51,31 @@ class RuleCompiler:
             thresholds=thresholds,
             text_categories={keywords.category for keywords in lists},
         )
-        self._compiler = Compiler(self._vocabulary)
+        self._compiler = Compiler(self._vocabulary, before=before)
         self.problems: list[PolicyProblem] = []
         self.unreachable: list[PolicyProblem] = []
 
-    def programs(self) -> tuple[Program, dict[str, Program]]:
-        """What decides, and what decides on each surface that has it otherwise. Drafts are compiled too, to find their
-        problems."""
+    def programs(self) -> tuple[tuple[CompiledRule, ...], Program, dict[str, Program]]:
+        """All rules, what decides, and what decides on each surface that has it otherwise. Drafts are compiled too, to
+        find their problems."""
         rules = dict(self._rules())
         compiled = tuple(rules.values())
-        live = tuple(one for one in compiled if one.rule.mode is not Mode.DRAFT)
-        base = Program(self._compiler, self._vocabulary.thresholds, live)
+        base, surfaces = programs_of(compiled, self._compiler, self._vocabulary.thresholds, self._draft.surfaces)
         self.problems += check_divisors(self._draft.surfaces, compiled, self._source)
         self.unreachable += check_reach(self._draft, self._source, base, rules)
-        surfaces = self._draft.surfaces.items()
-        return base, {name: surface_program(base, compiled, name, surface) for name, surface in surfaces}
+        return compiled, base, surfaces
 
     def _rules(self) -> Iterator[tuple[int, CompiledRule]]:
         for index, rule in self._draft.rules.items():
             breathe()
             if len(self.problems) > _ENOUGH_PROBLEMS:
                 return
-            breathe()
             tree = self._tree(rule.when, ("rules", index, "when"))
             if tree is None:
                 continue
-            leaves = tuple(conditions(tree))
-            names = frozenset(name for condition in leaves for name in condition.names)
+            names = {name for condition in conditions(tree) for name in condition.names}
             binding = tuple(sorted(one.name for one in self._binding if _names_list(names, one)))
-            yield index, CompiledRule(rule, tree, leaves, names, binding)
+            yield index, CompiledRule.of(rule, tree, binding)
 
     def _tree(self, when: When, path: Path) -> Tree | None:
         if when.cel is not None:
@@ -108,6 +112,17 @@ class RuleCompiler:
         return condition if not unread else None
 
 
+def programs_of(
+    rules: Sequence[CompiledRule],
+    compiler: Compiler,
+    thresholds: Mapping[str, int | float],
+    surfaces: Mapping[str, Surface],
+) -> tuple[Program, dict[str, Program]]:
+    """What decides, and what decides on each surface; `rules` are all of the policy, drafts too."""
+    base = Program(compiler, thresholds, tuple(one for one in rules if one.rule.mode is not Mode.DRAFT))
+    return base, {name: surface_program(base, rules, name, surface) for name, surface in surfaces.items()}
+
+
 def _never_known(lists: Sequence[KeywordList]) -> set[str]:
     """What lists say that have no source left, and categories that have no list but such."""
     facts = ("count", "severity", "terms", "score")
@@ -129,9 +144,8 @@ def used_names(draft: Draft, programs: Iterable[Program]) -> set[str]:
     return names | parts
 
 
-def read_sources(draft: Draft, lists: Iterable[KeywordList]) -> tuple[KeywordList, ...]:
+def read_sources(signals: Signals, lists: Iterable[KeywordList]) -> tuple[KeywordList, ...]:
     """The lists, each over those of its sources that are switched on."""
-    signals = draft.defaults.signals
     on = {TextSource.CAPTION: True, TextSource.OCR: signals.ocr, TextSource.MODEL_TEXT: signals.model_text}
     on |= {TextSource.QR: signals.qr, TextSource.SCENE: signals.scene}
     return tuple(

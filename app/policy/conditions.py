@@ -24,6 +24,7 @@ MAX_CONDITION_CHARS = 2000
 #: With numbers up to 1e9 and divisors down to 1e-9 no product of this many leaves the range of a double.
 MAX_PRODUCTS = 16
 
+_DIVISIONS = frozenset({"_/_", "_%_"})
 _LOGIC = frozenset({"_&&_", "_||_", "!_", "_?_:_", "@in", "-_"})
 _FUNCTIONS = ("size", "double", "startsWith", "endsWith", "contains", "matches")
 _ALLOWED = COMPARISONS | ARITHMETIC | _LOGIC | frozenset(_FUNCTIONS)
@@ -36,6 +37,16 @@ class ConditionInvalid(Exception):
     def __init__(self, complaints: Sequence[Complaint]) -> None:
         super().__init__("; ".join(complaint.message for complaint in complaints))
         self.complaints = tuple(complaints)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCondition:
+    """A sound condition on its way between processes; `checked` is CEL's checked expression, serialized."""
+
+    text: str
+    names: tuple[str, ...]
+    tree: Node
+    checked: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +74,34 @@ class Condition:
             return Truth.UNKNOWN
         return truth.of(value) if isinstance(value, bool) else Truth.UNKNOWN
 
+    def checked(self) -> CheckedCondition:
+        """What `Compiler.take_over` makes this condition of."""
+        return CheckedCondition(self.text, self.names, self.tree, self._expression.serialize())
+
 
 class Compiler:
-    """Compiles the conditions of one policy."""
+    """Compiles the conditions of one policy. What `before` compiled, for an earlier version of it, is not compiled
+    again where it would come out the same."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, *, before: "Compiler | None" = None) -> None:
         self._vocabulary = vocabulary
-        self._env = cel.NewEnv(variables={name: _TYPES[kind] for name, kind in vocabulary.kinds.items()})
+        self._made: dict[str, Condition] = {}
+        self._made_before: Mapping[str, Condition] = before._made if before else {}
+        self._kinds_before: Mapping[str, Kind] = before.kinds if before else {}
+        self._same_names = before is not None and before.kinds == vocabulary.kinds
+        self._env: Any
+        if before is not None and self._same_names:
+            self._env = before._env
+        else:
+            self._env = cel.NewEnv(variables={name: _TYPES[kind] for name, kind in vocabulary.kinds.items()})
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
         return self._vocabulary.kinds
+
+    def shares_names_with(self, other: "Compiler") -> bool:
+        """Whether the conditions of one can be run as those of the other."""
+        return self._env is other._env
 
     def activation(self, values: Mapping[str, Scalar]) -> Any:
         """Values for `Condition.run`, of the types the vocabulary declares. A name that is left out is missing."""
@@ -81,6 +109,28 @@ class Compiler:
 
     def compile(self, text: str) -> Condition:
         """Raises ConditionInvalid."""
+        condition = self._made.get(text) or self._known(text) or self._compiled(text)
+        self._made[text] = condition
+        return condition
+
+    def take_over(self, checked: CheckedCondition) -> Condition:
+        """A condition that a compiler with the same names and thresholds has compiled, as if it had been compiled
+        here. Only for what another process of this service has checked."""
+        return self._condition(checked.text, checked.names, checked.tree, self._env.deserialize(checked.checked))
+
+    def _condition(self, text: str, names: tuple[str, ...], tree: Node, expression: Any) -> Condition:
+        return Condition(text, names, tree, simplify(tree, self._vocabulary.kinds), expression)
+
+    def _known(self, text: str) -> Condition | None:
+        """A condition depends on the types of its names, and on the values of thresholds that it divides by."""
+        known = self._made_before.get(text)
+        if known is None or any(self.kinds.get(name) is not self._kinds_before[name] for name in known.names):
+            return None
+        if any(isinstance(node, Call) and node.function in _DIVISIONS for node in walk(known.tree)):
+            return None
+        return known if self._same_names else self.take_over(known.checked())
+
+    def _compiled(self, text: str) -> Condition:
         if len(text) > MAX_CONDITION_CHARS:
             raise ConditionInvalid([Complaint(0, f"a condition has at most {MAX_CONDITION_CHARS} characters")])
         tree = self._parse(text)
@@ -96,7 +146,7 @@ class Compiler:
             message = f"a condition is true or false, and this is of type {expression.return_type().name().lower()}"
             raise ConditionInvalid([Complaint(0, message, "compare it with something")])
         names = tuple(dict.fromkeys(node.name for node in walk(tree) if isinstance(node, Name)))
-        return Condition(text, names, tree, simplify(tree, self._vocabulary.kinds), expression)
+        return self._condition(text, names, tree, expression)
 
     def _parse(self, text: str) -> Node:
         try:
@@ -121,7 +171,7 @@ class Compiler:
                     products += 1
                 case Call(function="matches", args=args, at=at):
                     yield from self._bad_pattern(args[-1], at)
-            if isinstance(node, Call) and node.function in ("_/_", "_%_") and not self._safe_divisor(node.args[1]):
+            if isinstance(node, Call) and node.function in _DIVISIONS and not self._safe_divisor(node.args[1]):
                 yield Complaint(
                     node.at,
                     "a condition divides only by a number that is not zero",

@@ -4,20 +4,19 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 from watchfiles import awatch
 
 from app.domain import KeywordList
-from app.errors import PolicyProblem
-from app.policy.cases import cases_path, run_cases
+from app.policy.candidate import Candidate
+from app.policy.cases import cases_path
 from app.policy.include import MAX_FILES, mentioned, read_included
 from app.policy.lists import MAX_LIST_BYTES
-from app.policy.load import load_ruleset
+from app.policy.load import read_candidate
 from app.policy.regular import read_regular
-from app.policy.ruleset import Ruleset
 from app.policy.yaml_text import MAX_BYTES
 
 log = structlog.get_logger(__name__)
@@ -27,14 +26,21 @@ log = structlog.get_logger(__name__)
 class PolicyFiles:
     policy_path: Path
     rules_dir: Path
+    _lists: dict[str, KeywordList] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def load(self, last_good: Sequence[KeywordList] = ()) -> Ruleset:
-        """Raises PolicyInvalid. A list that cannot be used is replaced by its last good version."""
-        return load_ruleset(self.policy_path, self.rules_dir, last_good=last_good)
+    @property
+    def cases(self) -> Path:
+        """The policy tests beside the policy, which need not be there."""
+        return cases_path(self.policy_path)
 
-    def failing_cases(self, ruleset: Ruleset) -> tuple[PolicyProblem, ...]:
-        """What the policy tests beside the policy say against a ruleset."""
-        return run_cases(ruleset, cases_path(self.policy_path)).failures
+    def read(self, last_good: Sequence[KeywordList] = ()) -> Candidate:
+        """Raises PolicyInvalid when the policy cannot be read. A list that cannot be used is replaced by its last good
+        version; one that did not change is not parsed again."""
+        read_before = tuple(self._lists.values())
+        found = read_candidate(self.policy_path, self.rules_dir, last_good=last_good, read_before=read_before)
+        self._lists.clear()
+        self._lists.update({one.name: one for one in found.lists})
+        return replace(found, cases=self.cases)
 
     def fingerprint(self) -> str:
         """Changes whenever what `load` would read, or say of it, does."""

@@ -13,11 +13,13 @@
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.domain import KeywordList, TermKind, TermOptions
 from app.errors import PolicyInvalid, PolicyProblem
+from app.policy.breath import breathe
 from app.policy.fields import id_problem
 from app.policy.list_header import EXAMPLE, read_header
 from app.policy.list_lines import MAX_PATTERNS, Entry, read_line
@@ -57,7 +59,7 @@ def parse_list(name: str, data: bytes, *, file: str | None = None) -> KeywordLis
         sources=header.sources,
         binding=header.binding,
         terms=tuple(entries.terms),
-        digest=f"sha256:{hashlib.sha256(data).hexdigest()}",
+        digest=_digest(data),
         options=tuple(entries.options),
         allow=tuple(entries.allow),
         views=header.views,
@@ -66,9 +68,13 @@ def parse_list(name: str, data: bytes, *, file: str | None = None) -> KeywordLis
     return keywords
 
 
-def load_lists(rules_dir: Path) -> tuple[tuple[KeywordList, ...], tuple[PolicyProblem, ...]]:
+def load_lists(
+    rules_dir: Path, *, read_before: Iterable[KeywordList] = ()
+) -> tuple[tuple[KeywordList, ...], tuple[PolicyProblem, ...]]:
     """Every `*.txt` of the directory, by name, and what is wrong with the others. Files whose name begins with a dot
-    are editors' and are left alone."""
+    are editors' and are left alone. A file that holds what it held when it was `read_before`, by this process, is not
+    parsed again."""
+    known = {(one.name, one.digest): one for one in read_before}
     try:
         paths = sorted(path for path in rules_dir.iterdir() if path.suffix.lower() == ".txt" and path.name[0] != ".")
     except OSError as error:
@@ -77,13 +83,19 @@ def load_lists(rules_dir: Path) -> tuple[tuple[KeywordList, ...], tuple[PolicyPr
     problems: list[PolicyProblem] = []
     for path in paths:
         file = f"{rules_dir.name}/{path.name}".encode("utf-8", "replace").decode()
+        name = path.name.removesuffix(".txt")
         try:
-            lists.append(parse_list(path.name.removesuffix(".txt"), read_regular(path, MAX_LIST_BYTES + 1), file=file))
+            data = read_regular(path, MAX_LIST_BYTES + 1)
+            lists.append(known.get((name, _digest(data))) or parse_list(name, data, file=file))
         except PolicyInvalid as invalid:
             problems += invalid.problems
         except OSError as error:
             problems.append(_unreadable(file, error))
     return tuple(lists), tuple(problems)
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _unreadable(file: str, error: OSError, *, hint: str | None = None) -> PolicyProblem:
@@ -118,6 +130,7 @@ def _body(lines: list[Line], problems: Problems, *, end_of_file: int) -> _Body:
     first_seen: dict[tuple[TermKind, str], tuple[int, bool]] = {}
     patterns = 0
     for line in lines:
+        breathe()
         if len(body.terms) + len(body.allow) == MAX_TERMS:
             problems.add(line.number, 1, f"more than {MAX_TERMS} terms", hint="split the list")
             break

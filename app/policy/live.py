@@ -14,14 +14,18 @@ from pathlib import Path
 import structlog
 
 from app.domain import Activation, ActivationSource, AuditEvent, Change, KeywordList, RulesetText, new_id
-from app.errors import PolicyConflict, PolicyInvalid, PolicyProblem, PolicyTestsFailed, PortcullisError
+from app.errors import PolicyConflict, PolicyInvalid, PolicyProblem, PolicyTestsFailed, PortcullisError, WorkerError
+from app.media_inline import InlineWorkers
 from app.metrics import POLICY_ACTIVATIONS
 from app.policy.breath import considerate
+from app.policy.building import Builder
+from app.policy.candidate import Candidate
 from app.policy.diff import policy_diff
 from app.policy.files import PolicyFiles
-from app.policy.load import build_ruleset
+from app.policy.load import build_candidate
 from app.policy.ports import RulesetStore
 from app.policy.ruleset import Ruleset
+from app.workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +56,8 @@ class RulesetStatus:
 
 
 class LiveRuleset:
-    """`current` and `status` are replaced, never changed: an upload that began under a ruleset ends under it."""
+    """`current` and `status` are replaced, never changed: an upload that began under a ruleset ends under it. Policies
+    are checked by the `workers`; without any, in threads of this process, which is for tools."""
 
     current: Ruleset
     status: RulesetStatus
@@ -64,12 +69,14 @@ class LiveRuleset:
         *,
         store: RulesetStore,
         prepare: Prepare = lambda _: None,
+        workers: Workers | None = None,
         poll_interval_s: float = POLL_INTERVAL_S,
         follow_interval_s: float = FOLLOW_INTERVAL_S,
     ) -> None:
         self._files = PolicyFiles(policy_path, rules_dir)
         self._store = store
         self._prepare = prepare
+        self._builder = Builder(workers or InlineWorkers())
         self._poll_interval_s = poll_interval_s
         self._follow_interval_s = follow_interval_s
         self._settled: str | None = None
@@ -77,13 +84,13 @@ class LiveRuleset:
         self._head: Activation | None = None
         self._unusable_seq: int | None = None
         self._files_fault: tuple[tuple[PolicyProblem, ...], datetime | None] = ((), None)
-        #: The files' content is good, and only the store has still to take it.
-        self._unrecorded = False
+        #: The files' content is not refused: something that it needs is not there at the moment.
+        self._postponed = False
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
         """Puts in force what the store says, or the files where they are new to it. Raises PolicyInvalid when neither
-        can be used, and StoreUnavailable."""
+        can be used, StoreUnavailable and WorkerError."""
         async with self._lock:
             self._settled = await asyncio.to_thread(self._files.fingerprint)
             found, problems = await self._read_files()
@@ -113,11 +120,15 @@ class LiveRuleset:
         """Puts the files' content in force if it is new and good; whether it did. Otherwise the last good ruleset
         goes on and `status` says why."""
         async with self._lock:
-            self._unrecorded = False
+            self._postponed = False
             fingerprint = await asyncio.to_thread(self._files.fingerprint)
             if fingerprint == self._settled:
                 return False
-            found, problems = await self._read_files(self.current.lists)
+            try:
+                found, problems = await self._read_files(self.current.lists)
+            except WorkerError as fault:
+                self._not_now("not_checked", "the new content of the files could not be checked", fault)
+                return False
             if await asyncio.to_thread(self._files.fingerprint) != fingerprint:
                 return False  # still being written: the next tick sees the rest
             if found is None:
@@ -125,12 +136,13 @@ class LiveRuleset:
                 self._settled = fingerprint
                 return False
             activated = await self._activate_file(found, fingerprint)
-            if problems and not self._unrecorded:
+            if problems and not self._postponed:
                 self._reject("list_rejected", problems)
             return activated
 
     async def follow(self) -> bool:
-        """Puts the store's newest activation in force if it is not; whether it did. Raises StoreUnavailable."""
+        """Puts the store's newest activation in force if it is not; whether it did. Raises StoreUnavailable, and
+        WorkerError when it could not be checked."""
         async with self._lock:
             return await self._follow()
 
@@ -139,29 +151,34 @@ class LiveRuleset:
     ) -> Activation:
         """Activate a policy with the lists in force. `expected` is the digest of the policy that the edit began with;
         None overwrites any. `force` overrules failing policy tests, which is recorded. Raises PolicyInvalid,
-        PolicyTestsFailed, PolicyConflict with what changed meanwhile, and StoreUnavailable."""
+        PolicyTestsFailed, PolicyConflict with what changed meanwhile, StoreUnavailable and WorkerError."""
         async with self._lock:
             for _ in range(_PUT_ATTEMPTS):
                 await self._follow()
                 await self._require(expected, policy)
-                ruleset = await asyncio.to_thread(considerate(build_ruleset), policy, self.current.lists)
-                failures = await asyncio.to_thread(self._files.failing_cases, ruleset)
+                built = await self._builder.build(Candidate(policy, self.current.lists, cases=self._files.cases))
+                failures = built.failing_cases
                 if failures and not force:
                     raise PolicyTestsFailed(failures)
                 change = Change(ActivationSource.API, author, datetime.now(UTC), why, forced=bool(failures))
                 with contextlib.suppress(PolicyConflict):  # somebody else, perhaps only the lists: look again
-                    await self._record(ruleset, change, after_seq=self._head.seq if self._head else 0)
-                    return await self._in_force(ruleset)
+                    await self._record(built.ruleset, change, after_seq=self._head.seq if self._head else 0)
+                    return await self._in_force(built.ruleset)
             raise PolicyConflict("the policy changes too fast to be edited; try again")
 
     async def restore(self, digest: str, *, author: str, why: str | None) -> Activation:
         """Return to a ruleset that was active before: policy and lists together. Raises NotFound, PolicyInvalid when
-        this version of Portcullis cannot use it, and StoreUnavailable."""
+        this version of Portcullis cannot use it, StoreUnavailable and WorkerError."""
         async with self._lock:
-            ruleset = await asyncio.to_thread(considerate(rebuild), await self._store.find(digest))
+            ruleset = await self._rebuilt(await self._store.find(digest))
             change = Change(ActivationSource.ROLLBACK, author, datetime.now(UTC), why)
             await self._record(ruleset, change)
             return await self._in_force(ruleset)
+
+    async def check(self, policy: bytes) -> None:
+        """Whether a policy could be put in force with the lists of the moment, its tests aside. Raises PolicyInvalid
+        with all that is wrong, and WorkerError."""
+        await self._builder.check(Candidate(policy, self.current.lists))
 
     async def versions(self, *, limit: int, before_seq: int | None = None) -> list[Activation]:
         """The history, the newest first. Raises StoreUnavailable."""
@@ -178,7 +195,7 @@ class LiveRuleset:
                     await self.reload()
                 except Exception:  # the watch outlives anything that one edit can do to it
                     log.exception("policy could not be reloaded", action="policy_reload_failed")
-                if self._unrecorded:
+                if self._postponed:
                     # What is logged about it may be a change in a watched directory, and so the next tick.
                     await asyncio.sleep(self._poll_interval_s)
 
@@ -199,12 +216,13 @@ class LiveRuleset:
     ) -> tuple[Ruleset | None, tuple[PolicyProblem, ...]]:
         """What the files hold, with the last good version of a list that cannot be used, and all that is wrong."""
         try:
-            ruleset = await asyncio.to_thread(considerate(self._files.load), last_good)
+            candidate = await asyncio.to_thread(considerate(self._files.read), last_good)
+            built = await self._builder.build(candidate)
         except PolicyInvalid as invalid:
             return None, invalid.problems
-        if failures := await asyncio.to_thread(self._files.failing_cases, ruleset):
-            return None, failures
-        return ruleset, ruleset.list_problems
+        if built.failing_cases:
+            return None, built.failing_cases
+        return built.ruleset, built.ruleset.list_problems
 
     async def _activate_file(self, ruleset: Ruleset, fingerprint: str) -> bool:
         """Records first: a ruleset that nobody could look up later must not decide. Until that works, every tick
@@ -213,16 +231,18 @@ class LiveRuleset:
             activation = await self._record(ruleset, Change(ActivationSource.FILE, _FILES_AUTHOR, datetime.now(UTC)))
             await self._follow(ruleset)
         except Exception as fault:
-            detail = fault.detail if isinstance(fault, PortcullisError) else type(fault).__name__
-            message = f"the new ruleset is sound, but could not be recorded: {detail}"
-            problem = PolicyProblem(self._files.policy_path.name, 1, 1, message)
-            self._reject("not_recorded", (problem,), fault)
-            self._unrecorded = True
+            self._not_now("not_recorded", "the new ruleset is sound, but could not be recorded", fault)
             return False
         self._settled = fingerprint
         self._files_fault = (), None
         self.status = replace(self.status, problems=(), failed_at=None, notice=None)
         return activation is not None
+
+    def _not_now(self, result: str, what: str, fault: Exception) -> None:
+        detail = fault.detail if isinstance(fault, PortcullisError) else type(fault).__name__
+        problem = PolicyProblem(self._files.policy_path.name, 1, 1, f"{what}: {detail}")
+        self._reject(result, (problem,), fault)
+        self._postponed = True
 
     async def _record(self, ruleset: Ruleset, change: Change, *, after_seq: int | None = None) -> Activation | None:
         text = RulesetText(ruleset.digest, ruleset.policy_digest, ruleset.source, ruleset.lists)
@@ -275,7 +295,7 @@ class LiveRuleset:
             return False
         try:
             if built is None or built.digest != head.digest:
-                built = await asyncio.to_thread(considerate(rebuild), await self._store.find(head.digest))
+                built = await self._rebuilt(await self._store.find(head.digest))
         except PolicyInvalid as invalid:
             if self._seq is None:
                 raise
@@ -285,6 +305,10 @@ class LiveRuleset:
         await asyncio.to_thread(self._prepare, built)
         self._put_in_force(built, head)
         return True
+
+    async def _rebuilt(self, text: RulesetText) -> Ruleset:
+        """As `rebuild`. Raises WorkerError too."""
+        return _as_named((await self._builder.build(_kept(text))).ruleset, text)
 
     def _put_in_force(self, ruleset: Ruleset, activation: Activation) -> None:
         self.current = ruleset
@@ -318,8 +342,18 @@ class LiveRuleset:
 def rebuild(text: RulesetText) -> Ruleset:
     """A stored ruleset, compiled again. Raises PolicyInvalid when this version of Portcullis does not take it, or when
     it is not what its digest names."""
-    file = f"version {text.digest.removeprefix('sha256:')[:12]}"
-    ruleset = build_ruleset(text.policy.encode(), text.lists, file=file, kept=True)
+    return _as_named(build_candidate(_kept(text)), text)
+
+
+def _kept(text: RulesetText) -> Candidate:
+    return Candidate(text.policy.encode(), text.lists, file=_version(text), kept=True)
+
+
+def _as_named(ruleset: Ruleset, text: RulesetText) -> Ruleset:
     if ruleset.digest != text.digest:
-        raise PolicyInvalid((PolicyProblem(file, 1, 1, "the stored version is not what its digest names"),))
+        raise PolicyInvalid((PolicyProblem(_version(text), 1, 1, "the stored version is not what its digest names"),))
     return ruleset
+
+
+def _version(text: RulesetText) -> str:
+    return f"version {text.digest.removeprefix('sha256:')[:12]}"

@@ -50,6 +50,11 @@ class CompiledRule:
     live: bool = field(init=False, repr=False, compare=False)
     allows: bool = field(init=False, repr=False, compare=False)
 
+    @classmethod
+    def of(cls, rule: Rule, tree: Tree, binding: tuple[str, ...]) -> "CompiledRule":
+        leaves = tuple(conditions(tree))
+        return cls(rule, tree, leaves, frozenset(name for leaf in leaves for name in leaf.names), binding)
+
     def __post_init__(self) -> None:
         """What every upload would have to find out anew."""
         object.__setattr__(self, "fold", folding(self.tree))
@@ -83,7 +88,8 @@ class Ruleset:
     `source`: YAML, with all that it includes. `needs` is what its live and shadow rules want to know of a picture.
     `warnings` are what is allowed but looks like a mistake, such as a list that no rule uses. `list_problems` are what
     is wrong with list files in whose place their last good version stands. `program` is for every upload whose surface
-    is not among `surfaces`: ask `program_for`."""
+    is not among `surfaces`: ask `program_for`. `rules` are all of the policy, drafts too, as every surface without a
+    say of its own has them."""
 
     digest: str
     policy_digest: str
@@ -93,6 +99,7 @@ class Ruleset:
     needs: Needs
     program: Program = field(repr=False, compare=False)
     surfaces: Mapping[str, Program] = field(default_factory=dict, repr=False, compare=False)
+    rules: tuple[CompiledRule, ...] = field(default=(), repr=False, compare=False)
     warnings: tuple[PolicyProblem, ...] = ()
     list_problems: tuple[PolicyProblem, ...] = ()
 

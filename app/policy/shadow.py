@@ -7,21 +7,21 @@ is `policies.shadow.yaml` beside `policies.yaml`. Its content counts when it cha
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import structlog
 
 from app.domain import Activation, ActivationSource, AuditEvent, Change, ShadowText, new_id
 from app.errors import NotFound, PolicyConflict, PolicyInvalid, PolicyProblem, PortcullisError, StoreUnavailable
-from app.policy.breath import considerate
-from app.policy.include import Reader, read_included
+from app.media_inline import InlineWorkers
+from app.policy.building import Builder
+from app.policy.candidate import Candidate
 from app.policy.live import FOLLOW_INTERVAL_S, LiveRuleset
-from app.policy.load import build_ruleset
 from app.policy.ports import ShadowStore
 from app.policy.regular import read_regular
 from app.policy.ruleset import Ruleset
 from app.policy.yaml_text import MAX_BYTES
+from app.workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -44,19 +44,27 @@ def shadow_path(policy_path: Path) -> Path:
 
 
 class ShadowPolicy:
-    """`current` is the shadow policy with the lists of the live one, None where there is none or it is of no use."""
+    """`current` is the shadow policy with the lists of the live one, None where there is none or it is of no use. As of
+    the live one, the `workers` check it."""
 
     current: Ruleset | None
     status: ShadowStatus
 
     def __init__(
-        self, path: Path, live: LiveRuleset, *, store: ShadowStore, follow_interval_s: float = FOLLOW_INTERVAL_S
+        self,
+        path: Path,
+        live: LiveRuleset,
+        *,
+        store: ShadowStore,
+        workers: Workers | None = None,
+        follow_interval_s: float = FOLLOW_INTERVAL_S,
     ) -> None:
         self.current = None
         self.status = ShadowStatus()
         self._path = path
         self._live = live
         self._store = store
+        self._builder = Builder(workers or InlineWorkers())
         self._follow_interval_s = follow_interval_s
         self._settled: bytes | None = None
         #: What `current` was made of: the entry's number, and the lists by name and digest.
@@ -92,13 +100,13 @@ class ShadowPolicy:
 
     async def follow(self) -> bool:
         """Takes up what the store says, with the lists of the moment; whether that is anything new. Raises
-        StoreUnavailable."""
+        StoreUnavailable and WorkerError."""
         async with self._lock:
             return await self._follow()
 
     async def reload(self) -> bool:
         """Takes up the file's content if it changed; whether it was. A file that is taken away takes its policy along.
-        Raises StoreUnavailable; then the next call tries again."""
+        Raises StoreUnavailable and WorkerError; then the next call tries again."""
         async with self._lock:
             data = await self._read()
             if data == self._settled:
@@ -108,10 +116,10 @@ class ShadowPolicy:
             return changed
 
     async def put(self, policy: bytes, *, author: str, why: str | None) -> ShadowText:
-        """Try this policy from now on, in place of the one that is tried. Raises PolicyInvalid with every problem, and
-        StoreUnavailable."""
+        """Try this policy from now on, in place of the one that is tried. Raises PolicyInvalid with every problem,
+        StoreUnavailable and WorkerError."""
         async with self._lock:
-            ruleset = await asyncio.to_thread(considerate(self._build), policy)
+            ruleset = await self._build(policy)
             await self._set(ruleset, Change(ActivationSource.API, author, datetime.now(UTC), why))
             await self._follow()
             return self._entry()
@@ -164,12 +172,13 @@ class ShadowPolicy:
         if entry is None or entry.policy is None:
             return None, ()
         try:
-            return await asyncio.to_thread(considerate(self._build), entry.policy.encode()), ()
+            return await self._build(entry.policy.encode()), ()
         except PolicyInvalid as invalid:
             return None, invalid.problems
 
-    def _build(self, policy: bytes, read: Reader | None = None) -> Ruleset:
-        return build_ruleset(policy, self._live.current.lists, file=self._path.name, read=read)
+    async def _build(self, policy: bytes, folder: Path | None = None) -> Ruleset:
+        candidate = Candidate(policy, self._live.current.lists, file=self._path.name, folder=folder)
+        return (await self._builder.build(candidate)).ruleset
 
     async def _read(self) -> bytes | None:
         """The file's beginning, as far as a policy may be long; None without a file."""
@@ -184,7 +193,7 @@ class ShadowPolicy:
     async def _checked(self, data: bytes) -> Ruleset | None:
         """The policy in the file; None, and said once, where there is something wrong with it."""
         try:
-            ruleset = await asyncio.to_thread(considerate(self._build), data, partial(read_included, self._path.parent))
+            ruleset = await self._build(data, self._path.parent)
         except PolicyInvalid as invalid:
             self._reject(invalid.problems)
             return None

@@ -1,6 +1,7 @@
 """The application over HTTP with a scripted model, in a process of its own, to measure what surrounds the model."""
 
 import asyncio
+import gc
 import multiprocessing
 import random
 import secrets
@@ -23,11 +24,13 @@ from app.http.services import Services
 from app.http.uploads import UploadLimits
 from app.intake.decode import Intake, IntakeLimits
 from app.media_inline import InlineWorkers
+from app.media_pool import MediaPool
 from app.moderation.admission import Admission, AdmissionLimits
 from app.moderation.collect import Signals
 from app.moderation.pipeline import Deadlines, Moderator
 from app.moderation.shadow import ShadowLimits, ShadowRunner
 from app.policy.backtests import Backtests
+from app.policy.checking import get_ready
 from app.policy.live import LiveRuleset
 from app.policy.shadow import ShadowPolicy, shadow_path
 from app.review.desk import ReviewDesk
@@ -100,6 +103,8 @@ def _serve(folder: Path, model_s: float, parent: Connection) -> None:
         serving = asyncio.create_task(server.serve([listening]))
         while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn offers nothing to wait for
             await asyncio.sleep(0.01)
+        gc.collect()  # as `portcullis serve` does
+        gc.freeze()
         parent.send(listening.getsockname()[1])
         await serving
 
@@ -127,14 +132,16 @@ def _application(folder: Path, model_s: float) -> Litestar:
         LocalEvidenceStore(folder / "evidence"),
         SqlAuditLog(database),
     )
+    checkers = MediaPool(1, memory_mb=512, warm_up=[get_ready])
     ruleset = LiveRuleset(
         folder / "policies.yaml",
         folder / "rules",
         store=SqlRulesets(database),
         prepare=lambda candidate: matcher.prepare(candidate.lists),
+        workers=checkers,
     )
     store = SqlShadow(database)
-    shadow = ShadowPolicy(shadow_path(folder / "policies.yaml"), ruleset, store=store)
+    shadow = ShadowPolicy(shadow_path(folder / "policies.yaml"), ruleset, store=store, workers=checkers)
     comparing = ShadowRunner(
         policy=lambda: shadow.current,
         store=store,
@@ -147,6 +154,7 @@ def _application(folder: Path, model_s: float) -> Litestar:
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         await database.start()
+        await checkers.start()
         await ruleset.start()
         await shadow.start()
         tasks = [asyncio.create_task(one) for one in (ruleset.watch(), shadow.watch(), comparing.run())]
@@ -155,6 +163,7 @@ def _application(folder: Path, model_s: float) -> Litestar:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await comparing.drain()
+        await checkers.aclose()
         await database.aclose()
 
     async def readiness() -> Mapping[str, str | None]:

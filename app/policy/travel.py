@@ -1,0 +1,145 @@
+"""A ruleset on its way between processes: checked and compiled in one, made ready to decide in another.
+
+Compiled conditions do not travel by themselves. Each rule goes as a piece of its own: whoever puts the ruleset together
+again can rest between them, and keep what it made of those that are the same as before.
+"""
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from app.domain import KeywordList, Needs
+from app.errors import PolicyProblem
+from app.policy.breath import breathe
+from app.policy.compile import programs_of, read_sources
+from app.policy.conditions import CheckedCondition, Compiler, Condition
+from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Ruleset, Tree
+from app.policy.schema import Policy, Rule
+from app.policy.vocabulary import Vocabulary
+
+_PROTOCOL = pickle.HIGHEST_PROTOCOL
+
+#: A condition, or what joins several: `(class, parts)`.
+_Piece: TypeAlias = "CheckedCondition | tuple[type[AnyOf | AllOf | Not], tuple[_Piece, ...]]"
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRuleset:
+    """`lists` are the names and digests of the lists that it is made with; they travel on their own. `rules` are bytes
+    each, and `rest` is: nobody is held up who only passes them on."""
+
+    digest: str
+    source: str
+    lists: tuple[tuple[str, str], ...]
+    rules: tuple[bytes, ...]
+    rest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    policy_digest: str
+    #: Without its rules.
+    policy: Policy
+    #: Without its lists.
+    needs: Needs
+    vocabulary: Vocabulary
+    warnings: tuple[PolicyProblem, ...]
+    list_problems: tuple[PolicyProblem, ...]
+
+
+def pack(ruleset: Ruleset) -> PackedRuleset:
+    rest = _Rest(
+        ruleset.policy_digest,
+        ruleset.policy.model_copy(update={"rules": ()}),
+        replace(ruleset.needs, lists=()),
+        Vocabulary(ruleset.program.compiler.kinds, ruleset.program.thresholds),
+        ruleset.warnings,
+        ruleset.list_problems,
+    )
+    return PackedRuleset(
+        ruleset.digest,
+        ruleset.source,
+        tuple((one.name, one.digest) for one in ruleset.lists),
+        tuple(_pack_rule(one) for one in ruleset.rules),
+        pickle.dumps(rest, _PROTOCOL),
+    )
+
+
+def _pack_rule(one: CompiledRule) -> bytes:
+    """The rule by itself, so that a text it shares with its conditions does not make the same rule other bytes."""
+    rule = pickle.dumps(one.rule, _PROTOCOL)
+    return pickle.dumps((rule, pickle.dumps(_taken_apart(one.tree), _PROTOCOL), one.binding), _PROTOCOL)
+
+
+def _taken_apart(tree: Tree) -> _Piece:
+    match tree:
+        case Condition():
+            return tree.checked()
+        case Not(part=part):
+            return Not, (_taken_apart(part),)
+        case _:
+            return type(tree), tuple(_taken_apart(part) for part in tree.parts)
+
+
+class Unpacker:
+    """Puts rulesets together, one version of a policy after the other. A rule that travelled as the same bytes, under
+    the same names for conditions, is the one that it was."""
+
+    def __init__(self) -> None:
+        self._compiler: Compiler | None = None
+        self._rules: Mapping[bytes, CompiledRule] = {}
+
+    def unpack(self, packed: PackedRuleset, lists: Sequence[KeywordList]) -> Ruleset:
+        """`lists` has at least those that the ruleset is made with. Only for what another process of this service has
+        packed."""
+        rest: _Rest = pickle.loads(packed.rest)  # noqa: S301 - our own process
+        compiler = Compiler(rest.vocabulary, before=self._compiler)
+        known = self._rules if self._compiler and compiler.shares_names_with(self._compiler) else {}
+        rules = {}
+        for piece in packed.rules:
+            breathe()
+            rules[piece] = known.get(piece) or _unpack_rule(piece, compiler)
+        self._compiler, self._rules = compiler, rules
+        return _put_together(packed, rest, [rules[piece] for piece in packed.rules], compiler, lists)
+
+
+def _unpack_rule(piece: bytes, compiler: Compiler) -> CompiledRule:
+    packed_rule, packed_tree, binding = pickle.loads(piece)  # noqa: S301 - our own process
+    rule: Rule = pickle.loads(packed_rule)  # noqa: S301
+    return CompiledRule.of(rule, _joined(pickle.loads(packed_tree), compiler), binding)  # noqa: S301
+
+
+def _joined(piece: _Piece, compiler: Compiler) -> Tree:
+    if isinstance(piece, CheckedCondition):
+        return compiler.take_over(piece)
+    join, pieces = piece
+    parts = tuple(_joined(part, compiler) for part in pieces)
+    if join is Not:
+        return Not(parts[0])
+    return AnyOf(parts) if join is AnyOf else AllOf(parts)
+
+
+def _put_together(
+    packed: PackedRuleset,
+    rest: _Rest,
+    rules: Sequence[CompiledRule],
+    compiler: Compiler,
+    lists: Sequence[KeywordList],
+) -> Ruleset:
+    by_digest = {(one.name, one.digest): one for one in lists}
+    own = tuple(by_digest[name] for name in packed.lists)
+    program, surfaces = programs_of(rules, compiler, rest.vocabulary.thresholds, rest.policy.surfaces)
+    return Ruleset(
+        digest=packed.digest,
+        policy_digest=rest.policy_digest,
+        policy=rest.policy.model_copy(update={"rules": tuple(one.rule for one in rules)}),
+        source=packed.source,
+        lists=own,
+        needs=replace(rest.needs, lists=read_sources(rest.policy.defaults.signals, own)),
+        program=program,
+        surfaces=surfaces,
+        rules=tuple(rules),
+        warnings=rest.warnings,
+        list_problems=rest.list_problems,
+    )
