@@ -89,6 +89,11 @@ class LocalEvidenceStore:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         picture.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(picture.parent):
+            if _holds(picture, data) and _holds(self._preview(sha256), preview):
+                os.utime(picture)  # retention counts from the last time it was put
+                # Who wrote it may have been killed before its name was on the disk.
+                _sync_folder(picture.parent)
+                return
             # The preview first: where there is a picture, there is something to show for it.
             _write(self._preview(sha256), preview)
             _write(picture, data)
@@ -134,6 +139,16 @@ async def _in_thread(function: Callable[..., T], *args: object) -> T:
 
 def _read(path: Path) -> bytes:
     return path.read_bytes()
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether these bytes are there already; what is damaged is written anew. No file is visible before its bytes are
+    on the disk."""
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size == len(data) and file.read() == data
+    except OSError:
+        return False
 
 
 def _write(path: Path, data: bytes) -> None:

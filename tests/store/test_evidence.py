@@ -96,6 +96,30 @@ async def test_damaged_bytes_are_never_shown(store: LocalEvidenceStore, tmp_path
         await store.get(_SHA)
 
 
+@pytest.mark.parametrize("suffix", [".bin", ".jpg"])
+@pytest.mark.parametrize("damage", [None, b"", b"other bytes", b"a"])
+async def test_what_is_damaged_or_missing_is_written_anew(
+    store: LocalEvidenceStore, tmp_path: Path, suffix: str, damage: bytes | None
+) -> None:
+    await store.put(_IMAGE, _DATA)
+    (path,) = [path for path in _files(tmp_path) if path.suffix == suffix]
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage)
+    await store.put(_IMAGE, _DATA)
+
+    assert (await store.get(_SHA), await store.preview(_SHA)) == (_DATA, _IMAGE.preview)
+
+
+async def test_what_is_there_is_not_written_again(store: LocalEvidenceStore, tmp_path: Path) -> None:
+    await store.put(_IMAGE, _DATA)
+    written = [path.stat().st_ino for path in _files(tmp_path)]
+    await store.put(_IMAGE, _DATA)
+
+    assert [path.stat().st_ino for path in _files(tmp_path)] == written
+
+
 async def test_a_picture_that_was_put_again_is_kept(store: LocalEvidenceStore, tmp_path: Path) -> None:
     await store.put(_IMAGE, _DATA)
     _age(tmp_path, timedelta(hours=2))
@@ -153,7 +177,7 @@ async def test_a_folder_that_is_none_is_unavailable(tmp_path: Path) -> None:
         await store.get(_SHA)
 
 
-async def test_readers_never_see_half_a_picture(store: LocalEvidenceStore) -> None:
+async def test_readers_never_see_half_a_picture(store: LocalEvidenceStore, tmp_path: Path) -> None:
     data = b"x" * 3_000_000
     image = samples.image(data)
     await store.put(image, data)
@@ -168,6 +192,7 @@ async def test_readers_never_see_half_a_picture(store: LocalEvidenceStore) -> No
 
     reader = asyncio.create_task(keep_reading())
     for _ in range(5):
+        next(path for path in _files(tmp_path) if path.suffix == ".jpg").unlink()
         await store.put(image, data)
     stop.set()
     assert await reader > 0
