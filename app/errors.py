@@ -208,13 +208,18 @@ class PolicyProblem:
     hint: str | None = None
     source_line: str | None = None
 
+    @property
+    def excerpt(self) -> tuple[str, ...]:
+        """The line, or the part of a long one around the mistake, and a caret below it; nothing without a line."""
+        if self.source_line is None:
+            return ()
+        before = max(0, self.column - 1 - _SHOWN_COLUMNS // 2) if len(self.source_line) > _SHOWN_COLUMNS else 0
+        return self.source_line[before : before + _SHOWN_COLUMNS], " " * (self.column - 1 - before) + "^"
+
     def render(self) -> str:
         """File, line, column and message; then the line itself with a caret, and the hint."""
         parts = [f"{self.file}:{self.line}:{self.column}: {self.message}"]
-        if self.source_line is not None:
-            before = max(0, self.column - 1 - _SHOWN_COLUMNS // 2) if len(self.source_line) > _SHOWN_COLUMNS else 0
-            shown = self.source_line[before : before + _SHOWN_COLUMNS]
-            parts += [f"    {shown}", "    " + " " * (self.column - 1 - before) + "^"]
+        parts += [f"    {line}" for line in self.excerpt]
         if self.hint is not None:
             parts.append(f"    hint: {self.hint}")
         return "\n".join(parts)

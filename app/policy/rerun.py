@@ -25,8 +25,10 @@ from app.policy.ruleset import Ruleset
 
 #: Decisions that a process reads at once: enough for columns, and few enough to take little memory.
 PAGE_ROWS = 1000
-#: Decisions that it is given to do: enough that opening the database for them does not weigh.
+#: Decisions that it is given to do, at most: enough that opening the database for them does not weigh.
 SPAN_ROWS = 5000
+#: Of a few decisions a process gets so many stretches, of a page at least.
+_SPANS_A_PROCESS = 4
 #: Up to this many decisions, starting processes takes longer than the work.
 _FEW = 4000
 
@@ -63,11 +65,13 @@ async def rerun(plan: Plan, archive: Archive) -> Report:
             async for part in parts:
                 done(part)
     else:
-        await _in_processes(plan, archive, done)
+        # Every process has something to do, and whoever watches sees it get on.
+        rows = min(SPAN_ROWS, max(PAGE_ROWS, total // (_SPANS_A_PROCESS * max(1, plan.processes))))
+        await _in_processes(plan, archive, rows, done)
     return backtest.report()
 
 
-async def _in_processes(plan: Plan, archive: Archive, done: Callable[[Tally], None]) -> None:
+async def _in_processes(plan: Plan, archive: Archive, rows: int, done: Callable[[Tally], None]) -> None:
     """Each process reads what it works on: nothing but places in the archive and counts goes between them."""
     ruleset = plan.ruleset
     given = (ruleset.source, ruleset.lists, plan.matcher, dict(plan.sweeps), archive.opener())
@@ -75,7 +79,7 @@ async def _in_processes(plan: Plan, archive: Archive, done: Callable[[Tally], No
     executor = ProcessPoolExecutor(max(1, plan.processes), context, initializer=_prepare, initargs=given)
     in_flight: set[asyncio.Future[Tally]] = set()
     try:
-        async with aclosing(archive.spans(since=plan.since, rows=SPAN_ROWS)) as spans:
+        async with aclosing(archive.spans(since=plan.since, rows=rows)) as spans:
             async for span in spans:
                 if len(in_flight) > 2 * plan.processes:
                     finished, in_flight = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)

@@ -8,6 +8,7 @@ from litestar.exceptions import NotFoundException
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
+from app.web.backtest import BacktestPages
 from app.web.given import CHROME, largest_upload
 from app.web.login import log_in, log_out, login_page
 from app.web.policy import PolicyPages
@@ -33,6 +34,7 @@ def console_handlers(*, largest_upload_bytes: int) -> list[ControllerRouterHandl
             decision_page,
             ReviewPages,
             PolicyPages,
+            BacktestPages,
             ShadowPages,
         ],
         dependencies={"chrome": CHROME, "largest_upload_bytes": largest_upload(largest_upload_bytes)},

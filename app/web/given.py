@@ -1,6 +1,6 @@
 """The dependencies of the console's handlers, by the names under which the application provides them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 from litestar.di import NamedDependency, Provide
@@ -11,16 +11,22 @@ from app.http.auth import Principal
 from app.moderation.pipeline import Moderator
 from app.moderation.ports import DecisionStore
 from app.moderation.upload import Upload
+from app.policy.backtests import Backtests
 from app.policy.live import LiveRuleset
 from app.policy.ports import ShadowStore
 from app.policy.shadow import ShadowPolicy
 from app.review.desk import ReviewDesk
 from app.web.chrome import Chrome, chrome_for
 
+#: Field -> its limit in bytes, to what was sent of them.
+FormReader: TypeAlias = Callable[[Mapping[str, int]], Awaitable[dict[str, bytes]]]
+
+GivenBacktests: TypeAlias = NamedDependency[SkipValidation[Backtests]]
 GivenChrome: TypeAlias = NamedDependency[SkipValidation[Chrome]]
 GivenDecisions: TypeAlias = NamedDependency[SkipValidation[DecisionStore]]
 GivenDesk: TypeAlias = NamedDependency[SkipValidation[ReviewDesk]]
 GivenEngineInfo: TypeAlias = NamedDependency[SkipValidation[Callable[[], EngineInfo]]]
+GivenForm: TypeAlias = NamedDependency[SkipValidation[FormReader]]
 GivenModerator: TypeAlias = NamedDependency[SkipValidation[Moderator]]
 GivenPrincipal: TypeAlias = NamedDependency[SkipValidation[Principal]]
 GivenRuleset: TypeAlias = NamedDependency[SkipValidation[LiveRuleset]]

@@ -7,17 +7,19 @@ from litestar import Controller, Response, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter, URLEncodedBody
 from litestar.response import Redirect
 
-from app.errors import MalformedRequest
 from app.http.auth import require_scope
 from app.policy.diff import policy_diff
-from app.web.given import GivenChrome, GivenPrincipal, GivenRuleset, GivenShadow, GivenShadowStore
+from app.web.backtest_form import HOW_FAR, first_form
+from app.web.given import GivenBacktests, GivenChrome, GivenPrincipal, GivenRuleset, GivenShadow, GivenShadowStore
 from app.web.shadow import SPANS, shadow_view
 from app.web.templates import render
+from app.web.why import read_why
 
 _PAGE = 20
-_MAX_WHY = 500
 _NOTICES = {
     "activated": "The version is in force again, policy and lists together.",
+    "put": "The policy is in force.",
+    "tried": "The policy is tried beside the live one from now on. It decides nothing.",
     "promoted": "The shadow policy is the live one now.",
     "removed": "No shadow policy is tried any more.",
 }
@@ -40,6 +42,7 @@ class PolicyPages(Controller):
         ruleset: GivenRuleset,
         shadow: GivenShadow,
         shadow_store: GivenShadowStore,
+        backtests: GivenBacktests,
         chrome: GivenChrome,
         before: Annotated[int | None, QueryParameter(ge=1, le=2**53)] = None,
         notice: FromQuery[str] = "",
@@ -55,6 +58,9 @@ class PolicyPages(Controller):
             older=versions[-1].seq if len(versions) == _PAGE and versions[-1].seq > 1 else None,
             notice=_NOTICES.get(notice),
             shadow=await shadow_view(shadow, shadow_store, ruleset, span),
+            form=first_form(ruleset.current),
+            runs=backtests.recent,
+            spans=HOW_FAR,
         )
 
     @get("/versions/{digest:str}")
@@ -81,8 +87,5 @@ class PolicyPages(Controller):
         ruleset: GivenRuleset,
         principal: GivenPrincipal,
     ) -> Response[Any]:
-        why = data.why.strip()
-        if len(why) > _MAX_WHY or "\x00" in why:
-            raise MalformedRequest(f"why: at most {_MAX_WHY} characters of text", field="why")
-        await ruleset.restore(digest, author=principal.key_id, why=why or None)
+        await ruleset.restore(digest, author=principal.key_id, why=read_why(data.why))
         return Redirect("/policy?notice=activated", status_code=303)

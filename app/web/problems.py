@@ -29,7 +29,8 @@ _ADVICE = {
 }
 
 
-_CASE_FORM = re.compile(r"(?P<case>/review/[^/]+)/[^/]+")
+#: Forms that stand on a page of their own address, cut short.
+_ON_A_PAGE = re.compile(r"(?P<page>/review/[^/]+|/policy/backtests(?:/[^/]+)?)(?:/[^/]+)?")
 
 
 def problem_page(engine_info: Callable[[], EngineInfo]) -> Page:
@@ -47,16 +48,16 @@ def problem_page(engine_info: Callable[[], EngineInfo]) -> Page:
             problem=body,
             # Of an address that no handler answers there is nothing to say.
             advice=_ADVICE.get(str(body["code"])) if "path_template" in request.scope else None,
-            back="/review" if request.url.path.startswith("/review") else "/",
+            back=next((page for page in ("/review", "/policy") if request.url.path.startswith(page)), "/"),
         )
 
     return show
 
 
 def _back_to(request: Request[Any, Any, Any]) -> str:
-    """Only pages that can be asked for again: a form's address answers nothing to GET, but a case's form stands on the
-    page of the case, where the browser has kept what was being written."""
+    """Only pages that can be asked for again: a form's address answers nothing to GET, but the forms of a case and of a
+    backtest stand on pages where the browser has kept what was being written."""
     if request.method == "GET":
         return request.url.path
-    form = _CASE_FORM.fullmatch(request.url.path)
-    return form["case"] if form is not None else "/"
+    form = _ON_A_PAGE.fullmatch(request.url.path)
+    return form["page"] if form is not None else "/"

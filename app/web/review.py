@@ -41,10 +41,11 @@ class VerdictForm:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A case and why it is here; the decision is None when it was erased."""
+    """A case, why it is here, and where the upload appears; the decision is None when it was erased."""
 
     case: ReviewCase
     decision: Decision | None
+    surface: str | None = None
 
 
 class ReviewPages(Controller):
@@ -119,9 +120,10 @@ class ReviewPages(Controller):
 
 async def _row(case: ReviewCase, decisions: DecisionStore) -> Row:
     try:
-        return Row(case, await decisions.find(case.decision_id))
+        record = await decisions.find_record(case.decision_id)
     except NotFound:
         return Row(case, None)
+    return Row(case, record.decision, record.context.surface)
 
 
 def _is_held(case: ReviewCase, reviewer: str) -> bool:

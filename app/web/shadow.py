@@ -8,7 +8,6 @@ from litestar.params import URLEncodedBody
 from litestar.response import Redirect
 
 from app.domain import Outcome
-from app.errors import MalformedRequest
 from app.http.auth import require_scope
 from app.policy.live import LiveRuleset
 from app.policy.ports import ShadowStore
@@ -16,20 +15,11 @@ from app.policy.shadow import ShadowPolicy, ShadowStatus
 from app.policy.shadow_report import ShadowReport, ShadowReports, report_on
 from app.policy.since import since_when
 from app.web.given import GivenPrincipal, GivenShadow
+from app.web.shares import Part, parts_of
+from app.web.why import read_why
 
 #: What the page offers; anything else is the API's.
 SPANS = ("1d", "7d", "28d")
-_MAX_WHY = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of a bar, in percent of its length."""
-
-    outcome: Outcome
-    start: float
-    width: float
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +51,7 @@ async def shadow_view(shadow: ShadowPolicy, store: ShadowStore, live: LiveRulese
 def _trial(title: str, report: ShadowReport) -> TrialView:
     decided = {before: sum(report.table[before].values()) for before in Outcome}
     would_be = {after: sum(report.table[before][after] for before in Outcome) for after in Outcome}
-    return TrialView(title, report, _parts(decided), _parts(would_be))
-
-
-def _parts(counts: dict[Outcome, int]) -> tuple[Part, ...]:
-    total, start, parts = sum(counts.values()), 0.0, []
-    for outcome, count in counts.items():
-        width = 100 * count / total if total else 0.0
-        parts.append(Part(outcome, start, width, count))
-        start += width
-    return tuple(parts)
+    return TrialView(title, report, parts_of(decided), parts_of(would_be))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +77,12 @@ class ShadowPages(Controller):
     async def promote(
         self, data: URLEncodedBody[PromoteForm], *, shadow: GivenShadow, principal: GivenPrincipal
     ) -> Redirect:
-        await shadow.promote(expected=data.live, shadow=data.shadow, author=principal.key_id, why=_why(data.why))
+        await shadow.promote(expected=data.live, shadow=data.shadow, author=principal.key_id, why=read_why(data.why))
         return Redirect("/policy?notice=promoted", status_code=303)
 
     @post("/remove")
     async def remove(
         self, data: URLEncodedBody[RemoveForm], *, shadow: GivenShadow, principal: GivenPrincipal
     ) -> Redirect:
-        await shadow.remove(author=principal.key_id, why=_why(data.why))
+        await shadow.remove(author=principal.key_id, why=read_why(data.why))
         return Redirect("/policy?notice=removed", status_code=303)
-
-
-def _why(text: str) -> str | None:
-    why = text.strip()
-    if len(why) > _MAX_WHY or "\x00" in why:
-        raise MalformedRequest(f"why: at most {_MAX_WHY} characters of text", field="why")
-    return why or None

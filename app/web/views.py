@@ -1,6 +1,6 @@
 """What the pages show of a decision, computed without the web: highlighted text, boxes on the picture, bars, order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import dist
@@ -24,6 +24,14 @@ from app.domain.findings import Box
 #: True rules decided, unknown ones may have; false ones explain why nothing happened.
 _TRUTH_ORDER = {Truth.TRUE: 0, Truth.UNKNOWN: 1, Truth.FALSE: 2}
 
+
+#: What a source of text is called among the findings; a caption is nothing that was found.
+_FINDING_OF = {
+    TextSource.OCR: "ocr",
+    TextSource.QR: "codes",
+    TextSource.MODEL_TEXT: "model_text",
+    TextSource.SCENE: "scene",
+}
 
 #: Widths of characters in print, as parts of a small letter's.
 _WIDE = 2.0
@@ -49,10 +57,13 @@ class LineView:
 
 @dataclass(frozen=True, slots=True)
 class TextView:
+    """`recalled`, here and of a bar: known from an earlier upload of the picture, and not asked for this one."""
+
     title: str
     status: Status
     reason: str | None
     lines: tuple[LineView, ...]
+    recalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +83,14 @@ class Bar:
     name: str
     share: float | None
     probe: ProbeScore | None = None
+    recalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionView:
+    """`surface` is where the platform said that the upload appears; whether it has thresholds and rules of its own, the
+    decision says."""
+
     decision: Decision
     texts: tuple[TextView, ...]
     boxes: tuple[BoxView, ...]
@@ -88,13 +103,14 @@ class DecisionView:
 
 def decision_view(record: DecisionRecord) -> DecisionView:
     decision = record.decision
+    recalled = decision.findings.recalled
     return DecisionView(
         decision=decision,
         texts=_texts(record),
         boxes=_boxes(decision),
         scores=_bars(decision.scores),
         probes=tuple(
-            Bar(name, probe.p if probe.status is Status.OK else None, probe)
+            Bar(name, probe.p if probe.status is Status.OK else None, probe, recalled=f"probes.{name}" in recalled)
             for name, probe in sorted(decision.findings.probes.items(), key=lambda item: -(item[1].p or 0.0))
         ),
         rules=tuple(sorted(decision.rules, key=lambda rule: (rule.mode.value, _TRUTH_ORDER[rule.result], rule.id))),
@@ -129,9 +145,17 @@ def _texts(record: DecisionRecord) -> tuple[TextView, ...]:
         ("Scene", TextSource.SCENE, scene),
     )
     return (
-        _text("Text in the picture", TextSource.OCR, ocr, matches),
-        *([_text("QR and bar codes", TextSource.QR, codes, matches, kinds)] if _is_worth_showing(codes) else []),
-        *(_text(title, source, text, matches) for title, source, text in others if _is_worth_showing(text)),
+        _text("Text in the picture", TextSource.OCR, ocr, matches, recalled=found.recalled),
+        *(
+            [_text("QR and bar codes", TextSource.QR, codes, matches, kinds, recalled=found.recalled)]
+            if _is_worth_showing(codes)
+            else []
+        ),
+        *(
+            _text(title, source, text, matches, recalled=found.recalled)
+            for title, source, text in others
+            if _is_worth_showing(text)
+        ),
     )
 
 
@@ -149,6 +173,8 @@ def _text(
     text: TextFinding,
     matches: Sequence[KeywordMatch],
     kinds: Sequence[str] = (),
+    *,
+    recalled: Collection[str] = (),
 ) -> TextView:
     lines = tuple(
         LineView(
@@ -160,7 +186,7 @@ def _text(
         )
         for number, line in enumerate(text.lines)
     )
-    return TextView(title, text.status, text.reason, lines)
+    return TextView(title, text.status, text.reason, lines, recalled=_FINDING_OF.get(source) in recalled)
 
 
 def _boxes(decision: Decision) -> tuple[BoxView, ...]:

@@ -42,6 +42,14 @@ NEEDS: dict[tuple[str, str], set[str]] = {
     ("GET", "/policy"): {"policy"},
     ("GET", "/policy/versions/sha256:x"): {"policy"},
     ("POST", "/policy/versions/sha256:x/activate"): {"policy"},
+    ("GET", "/policy/backtests"): {"policy"},
+    ("POST", "/policy/backtests"): {"policy"},
+    ("GET", "/policy/backtests/backtest_0"): {"policy"},
+    ("GET", "/policy/backtests/backtest_0/progress"): {"policy"},
+    ("POST", "/policy/backtests/backtest_0/cancel"): {"policy"},
+    ("POST", "/policy/backtests/backtest_0/again"): {"policy"},
+    ("POST", "/policy/backtests/backtest_0/activate"): {"policy"},
+    ("POST", "/policy/backtests/backtest_0/shadow"): {"policy"},
     ("POST", "/policy/shadow/promote"): {"policy"},
     ("POST", "/policy/shadow/remove"): {"policy"},
     ("GET", "/review"): {"review"},
@@ -81,7 +89,12 @@ async def test_a_scope_reaches_what_it_should_and_nothing_else(rig: Rig, method:
 
 
 def _example(path: str) -> str:
-    for name, value in {"decision_id": "dec_x", "case_id": "case_x", "digest": "sha256:x"}.items():
+    for name, value in {
+        "decision_id": "dec_x",
+        "case_id": "case_x",
+        "digest": "sha256:x",
+        "run_id": "backtest_0",
+    }.items():
         path = path.replace(f"{{{name}:str}}", value)
     return path
 

@@ -1,11 +1,13 @@
 """The pages over HTTP: what they answer, escape and withhold."""
 
 import re
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
 
-from app.domain import EngineState, Status, TextFinding
+from app.domain import EngineState, Status, TextFinding, new_id
 from app.errors import NotFound
 from tests.http.rig import POLICY, Rig, picture
 
@@ -164,10 +166,10 @@ async def test_an_erased_decision_does_not_take_the_queue_with_it(rig: Rig, monk
     rig.p["violence"] = 0.7
     await rig.decide()
 
-    async def erased(decision_id: str, *, key_id: str | None = None) -> None:
+    async def erased(decision_id: str) -> None:
         raise NotFound("there is no such decision")
 
-    monkeypatch.setattr(rig.decisions, "find", erased)
+    monkeypatch.setattr(rig.decisions, "find_record", erased)
     answer = await page(rig, "/review")
     assert answer.status_code == 200
     assert "no longer kept" in answer.text
@@ -209,3 +211,41 @@ async def test_the_policy_page_tells_versions_and_returns_to_one(rig: Rig) -> No
     assert rig.ruleset.current.digest == first
     assert "in force again" in (await page(rig, "/policy?notice=activated", "policy")).text
     assert (await page(rig, "/policy/versions/sha256:none", "policy")).status_code == 404
+
+
+async def as_it_were(rig: Rig, decision_id: str, **changes: Any) -> str:
+    """The decision once more, with other findings or another surface; its new id."""
+    record = await rig.decisions.find_record(decision_id)
+    found = record.decision.findings.model_copy(update=changes.pop("findings", {}))
+    update = {"id": new_id("dec"), "case_id": None, "findings": found, **changes}
+    await rig.decisions.record(replace(record, decision=record.decision.model_copy(update=update)), [], None)
+    return str(update["id"])
+
+
+async def test_what_was_recalled_is_marked_where_it_stands(rig: Rig) -> None:
+    rig.reader.says("a line of text")
+    first = (await rig.decide(caption="a caption"))["id"]
+    assert "recalled" not in (await page(rig, f"/decisions/{first}")).text
+    again = await as_it_were(rig, first, findings={"recalled": ("ocr", "probes.violence")})
+    shown = (await page(rig, f"/decisions/{again}")).text
+    assert "<code>ocr</code>, <code>probes.violence</code>" in shown
+    marked = re.findall(r"<(?:h3|tr)>(?:<th scope=\"row\">)?([\w ]+)(?:(?!</h3>|</tr>).)*recalled</span>", shown, re.S)
+    assert [one.strip() for one in marked] == ["violence", "Text in the picture"]
+
+
+async def test_the_surface_is_shown_and_whether_it_has_rules_of_its_own(rig: Rig) -> None:
+    rig.p["violence"] = 0.7
+    await rig.decide(surface="chat")
+    own = POLICY + "surfaces:\n  avatar:\n    thresholds: {review: 0.6}\n"
+    await rig.ruleset.put(own.encode(), expected=None, author="key-x", why=None)
+    plain, avatar = await rig.decide(surface="chat"), await rig.decide(surface="avatar")
+    assert (plain["surface"], avatar["surface"]) == (None, "avatar")
+    shown = (await page(rig, f"/decisions/{plain['id']}")).text
+    assert "chat" in shown.split("<dt>Surface</dt>")[1].split("</div>")[0]
+    assert "as the whole platform" in shown
+    assert "as on" not in shown
+    shown = (await page(rig, f"/decisions/{avatar['id']}")).text
+    assert "with its own thresholds and rules" in shown
+    assert "possible-violence</code>" in shown.split("as on avatar")[0].rsplit("<summary>", 1)[1]
+    queue = (await page(rig, "/review")).text
+    assert re.findall(r"surface </span>(\w+)<", queue) == ["chat", "chat", "avatar"]

@@ -146,3 +146,64 @@ for (const form of document.querySelectorAll("[data-verdict]")) {
   note.addEventListener("input", () => sessionStorage.setItem(key, note.value));
   form.addEventListener("submit", () => sessionStorage.setItem(SENT, key));
 }
+
+// A backtest at work: its page says how far it is, and shows the result once there is one.
+for (const running of document.querySelectorAll("[data-progress]")) {
+  const bar = running.querySelector("progress");
+  const said = running.querySelector("[data-progress-said]");
+  const number = (count) => count.toLocaleString("en");
+
+  const look = async () => {
+    try {
+      const answer = await fetch(running.dataset.progress, { credentials: "same-origin", cache: "no-store" });
+      if (answer.redirected || !answer.ok) return location.reload();
+      const now = await answer.json();
+      if (now.state !== "running") return location.reload();
+      if (now.total !== null && !now.cancelling) {
+        bar.max = Math.max(1, now.total);
+        bar.value = now.done;
+        const text = `${number(now.done)} of ${number(now.total)} decisions.`;
+        if (said.textContent !== text) said.textContent = text;
+      }
+    } catch {
+      said.textContent = "The service does not answer. Looking again.";
+    }
+    setTimeout(look, 700);
+  };
+  setTimeout(look, 400);
+}
+
+// A policy's file is shown in the text field, where it can be edited further; one that is no text stays a file, and the
+// service says what is wrong with it. An edit outlives a session that ended: it is forgotten once a backtest begins.
+const EDIT = "policy-edit";
+if (location.pathname.startsWith("/policy/backtests/")) sessionStorage.removeItem(EDIT);
+for (const form of document.querySelectorAll("[data-policy-form]")) {
+  const text = form.querySelector("textarea");
+  const file = form.querySelector("[data-policy-file]");
+  const status = form.querySelector("[data-policy-status]");
+  const day = form.querySelector("[data-day]");
+
+  const kept = sessionStorage.getItem(EDIT);
+  if (kept !== null && kept !== text.value && location.search === "") {
+    status.textContent = "This is your edit that was not run yet.";
+    text.value = kept;
+  }
+  sessionStorage.removeItem(EDIT);
+  form.addEventListener("submit", () => {
+    try { sessionStorage.setItem(EDIT, text.value); } catch { /* larger than the browser keeps */ }
+  });
+
+  file.addEventListener("change", async () => {
+    const chosen = file.files[0];
+    if (!chosen) return;
+    try {
+      text.value = new TextDecoder("utf-8", { fatal: true }).decode(await chosen.arrayBuffer());
+      file.value = "";
+      status.textContent = `${chosen.name} is in the text field above.`;
+    } catch {
+      status.textContent = `${chosen.name} is not UTF-8.`;
+    }
+  });
+
+  day.addEventListener("input", () => { form.querySelector("[name=since][value=day]").checked = true; });
+}
