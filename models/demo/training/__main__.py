@@ -16,9 +16,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, default=_HERE / "build/run")
     train.add_argument("--see-steps", type=int, default=2200, help="steps of learning to see (default %(default)s)")
     train.add_argument(
-        "--answer-steps", type=int, default=3000, help="steps of learning to answer (default %(default)s)"
+        "--answer-steps", type=int, default=3100, help="steps of learning to answer (default %(default)s)"
     )
-    train.add_argument("--calm-steps", type=int, default=700, help="steps of leaving photographs alone (%(default)s)")
+    train.add_argument("--calm-steps", type=int, default=800, help="steps of leaving photographs alone (%(default)s)")
+    train.add_argument("--start-from", type=Path, help="a folder with a GGUF pair to go on from, instead of nothing")
+    train.add_argument("--peak", type=float, default=1.0, help="share of the learning rates (default %(default)s)")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="cpu")
     train.add_argument("--processes", type=int, default=2, help="of one thread each; 1 on a GPU")
@@ -87,6 +89,8 @@ def _train(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         processes=arguments.processes,
         batch=arguments.batch,
+        start_from=arguments.start_from,
+        peak=arguments.peak,
     )
     train(plan, LARGE if arguments.large else Shape(), (renderers[0], renderers[1]), resume=arguments.resume)
 

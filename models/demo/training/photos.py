@@ -16,6 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from . import repositories
+
+#: The packages and pictures are known ones, some wallpapers among them larger than Pillow thinks safe.
+Image.MAX_IMAGE_PIXELS = None
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Source:
@@ -117,7 +122,7 @@ _CUTOUT_SIDE_PX = 176
 _MIN_BYTES = 12_000
 _MIN_OPAQUE = 0.97
 _MIN_SIDE_PX = 64
-_TEST_SHARE = 0.3
+_TEST_SHARE = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,8 +144,9 @@ class Cutout:
 
 
 def fetch(folder: Path) -> None:
-    """Download and unpack the packages with apt; installs nothing."""
+    """Download and unpack the packages with apt (installs nothing), and single files of repositories with git."""
     folder.mkdir(parents=True, exist_ok=True)
+    repositories.fetch(folder)
     missing = [p for p in PACKAGES if not (folder / p).exists()]
     if missing:
         subprocess.run(["apt-get", "download", *missing], cwd=folder, check=True)  # noqa: S603, S607
@@ -214,6 +220,8 @@ def load(folder: Path) -> tuple[list[Photo], list[Cutout]]:
         pixels = _pixels(file.path)
         if min(pixels.shape[:2]) >= _MIN_SIDE_PX and (pixels[..., 3] > 0).mean() > _MIN_OPAQUE:
             photos.append(Photo(file.name, pixels[..., :3].copy(), file.held_out))
+    for motif, path in repositories.pictures(folder):
+        photos.append(Photo(motif, _pixels(path)[..., :3].copy(), is_held_out(motif)))
     for file in _files(folder, CUTOUTS):
         pixels = _pixels(file.path)
         box = Image.fromarray(pixels).getchannel("A").getbbox()

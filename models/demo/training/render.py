@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from .clutter import heap
 from .glyphs import CATEGORIES, CATEGORY_IDS, DRAWN_OFTEN, GLYPHS, HARMLESS_IDS, LETTERED, decoy_codepoints
 from .photos import Cutout, Photo
 from .questions import Truth
@@ -106,6 +107,8 @@ class Mix:
     decoys: float = 0.3
     crowd: bool = False
     estranged: float = 0.0
+    #: Plain grounds under shaded things of no name, and half as many estranged photographs.
+    clutter: float = 0.0
 
 
 class Renderer:
@@ -192,10 +195,15 @@ class Renderer:
             scene = self._scene(rng, width, height)
             if mix.estranged and rng.random() < mix.estranged:
                 scene = self._estranged(rng, scene)
+                if rng.random() < mix.clutter / 2:
+                    heap(rng, scene, int(rng.integers(1, 6)))
             return _tinted(rng, scene), True, False
         if kind < mix.photo + mix.writing:
             return page(rng, width, height, lambda: _colour(rng)), False, True
-        return _plain_ground(rng, width, height), False, False
+        plain = _plain_ground(rng, width, height)
+        if rng.random() < mix.clutter:
+            heap(rng, plain, int(rng.integers(2, 24)))
+        return plain, False, False
 
     def _choose(self, rng: np.random.Generator, width: int, height: int, mix: Mix) -> list[int]:
         room = max(1, width * height // (72 * 72))

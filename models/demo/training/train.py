@@ -22,13 +22,17 @@ from tqdm import tqdm
 from .data import PictureBatch, draw_pictures, draw_text, tree_mask, trunk_tokens
 from .glyphs import CLASSES
 from .model import DemoModel
+from .muon import Muon
+from .precision import autocast
 from .render import Mix, Renderer
 from .shape import Shape
+from .shipped import load_pair
 from .vocabulary import YES_NO_IDS
 
 _BACKGROUND_WEIGHT = 0.25
 _MATRIX_LR, _OTHER_LR = 0.02, 2e-3
 _WARM_UP_STEPS = 60
+_NEW_HEADS_STEPS = 100
 _DECAY_FROM = 0.45
 _CALM_RATE = 0.25
 _CURVE_FIELDS = ("minutes", "step", "pictures", "patch_accuracy", "yes_no_loss", "yes_no_accuracy", "word_accuracy")
@@ -41,8 +45,8 @@ class Plan:
 
     out: Path
     see_steps: int = 2200
-    answer_steps: int = 3000
-    calm_steps: int = 700
+    answer_steps: int = 3100
+    calm_steps: int = 800
     batch: int = 24
     probes: int = 4
     seed: int = 0
@@ -51,6 +55,9 @@ class Plan:
     meet_every: int = 25
     save_every: int = 250
     check_every: int = 250
+    #: A pair to go on from, and the share of the learning rates to do it with: what is known is not to be undone.
+    start_from: Path | None = None
+    peak: float = 1.0
 
     @property
     def steps(self) -> int:
@@ -60,15 +67,20 @@ class Plan:
         """Of the learning rates: up, level, down to nearly nothing; then from a quarter down once more."""
         taught = self.see_steps + self.answer_steps
         if step < taught:
-            return min(1.0, (step + 1) / _WARM_UP_STEPS) * max(0.005, min(1.0, (1 - step / taught) / (1 - _DECAY_FROM)))
-        return _CALM_RATE * max(0.02, 1 - (step - taught) / self.calm_steps)
+            down = max(0.005, min(1.0, (1 - step / taught) / (1 - _DECAY_FROM)))
+            return self.peak * min(1.0, (step + 1) / _WARM_UP_STEPS) * down
+        return self.peak * _CALM_RATE * max(0.02, 1 - (step - taught) / self.calm_steps)
+
+    def new_heads(self, step: int) -> bool:
+        """Whether the heads that only training has are still to learn from a pair what it sees, and not to teach it."""
+        return self.start_from is not None and step < _NEW_HEADS_STEPS
 
 
 #: While learning to see: mostly crowds, and a third of the pictures that come later, for large pictograms.
 _SEEING = Mix(crowd=True, empty=0.1)
-_ANSWERING = Mix(photo=0.45, empty=0.26, decoys=0.4)
+_ANSWERING = Mix(photo=0.45, empty=0.26, decoys=0.4, clutter=0.3)
 #: At last: mostly photographs and strange things on which the answer is no, and photographs as nobody took them.
-_CALMING = Mix(photo=0.65, empty=0.5, decoys=0.45, estranged=0.6)
+_CALMING = Mix(photo=0.65, empty=0.5, decoys=0.45, estranged=0.5, clutter=0.6)
 _CROWDS_SEEING, _CROWDS_LATER = 0.67, 0.12
 
 
@@ -130,7 +142,7 @@ def _optimizers(model: DemoModel, auxiliary: Auxiliary) -> list[torch.optim.Opti
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
     adam = torch.optim.AdamW(groups, lr=_OTHER_LR, betas=(0.9, 0.98))
-    muon = torch.optim.Muon(hidden, lr=_MATRIX_LR, momentum=0.95, weight_decay=0.01)
+    muon = Muon(hidden, lr=_MATRIX_LR)
     for optimizer in (adam, muon):
         for group in optimizer.param_groups:
             group["base_lr"] = group["lr"]
@@ -144,6 +156,8 @@ class Trainer:
         self.plan, self.rank = plan, rank
         torch.manual_seed(plan.seed)
         self.model = DemoModel(shape).to(plan.device)
+        if plan.start_from is not None:
+            self.model.load_state_dict(load_pair(plan.start_from, shape))
         self.auxiliary = Auxiliary(shape).to(plan.device)
         self.optimizers = _optimizers(self.model, self.auxiliary)
         self.train_pictures, self.check_pictures = renderers
@@ -227,9 +241,10 @@ class Trainer:
         calm = self.step >= plan.see_steps + plan.answer_steps
         mix = _SEEING if crowd else _CALMING if calm else _ANSWERING
         batch = draw_pictures(self.train_pictures, rng, plan.batch, mix)
-        with torch.autocast(self.plan.device.split(":")[0], torch.bfloat16):
+        with autocast(self.plan.device):
             patches, cells = self.model.vision(batch.pictures.to(self.plan.device))
-            loss, right = self.auxiliary(patches, cells, batch.labels.to(self.plan.device))
+            seen = (patches.detach(), cells.detach()) if plan.new_heads(self.step) else (patches, cells)
+            loss, right = self.auxiliary(*seen, batch.labels.to(self.plan.device))
             figures = [float(right)]
             if answers:
                 said, more = answer_loss(self.model, cells, batch, words, self.plan.probes)
@@ -251,7 +266,7 @@ class Trainer:
         found: list[list[float]] = []
         for _ in range(batches):
             batch = draw_pictures(self.check_pictures, rng, self.plan.batch, Mix())
-            with torch.autocast(self.plan.device.split(":")[0], torch.bfloat16):
+            with autocast(self.plan.device):
                 patches, cells = self.model.vision(batch.pictures.to(self.plan.device))
                 _, right = self.auxiliary(patches, cells, batch.labels.to(self.plan.device))
                 figures = [float(right)]
