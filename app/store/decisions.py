@@ -1,11 +1,11 @@
 """Decisions with everything needed to make them again."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, literal, tuple_
+from sqlalchemy import Connection, Executable, literal, tuple_
 from sqlalchemy import case as sql_case
 from sqlalchemy import insert as sql_insert
 from sqlmodel import col, select
@@ -134,34 +134,29 @@ def _write(
     record: DecisionRecord, columns: dict[str, Any], events: OutboxRows, case: ReviewCase | None, connection: Connection
 ) -> None:
     """Raises _Repeated."""
-    _see_picture(record, connection)
-    statement = insert(connection, DecisionRow)
-    # The constraint decides between two requests with one idempotency key, not a look beforehand.
-    statement = statement.on_conflict_do_nothing(index_elements=["key_id", "idempotency_key"])
-    if connection.execute(statement, columns).rowcount == 0:
+    dialect, facts, at = connection.dialect.name, record.decision.image, record.decision.created_at
+    picture = {"sha256": facts.sha256, "media_type": record.media_type, "size_bytes": facts.size_bytes}
+    connection.execute(_see_picture(dialect), picture | {"first_seen_at": at, "last_seen_at": at})
+    if connection.execute(_keep(dialect), columns).rowcount == 0:
         raise _Repeated
     if case is not None:
         connection.execute(sql_insert(CaseRow), case_columns(case))
     put_rows(connection, events)
 
 
-def _see_picture(record: DecisionRecord, connection: Connection) -> None:
+@cache
+def _see_picture(dialect: str) -> Executable:
     """The picture is here, again if retention had removed it."""
-    facts = record.decision.image
-    columns = {
-        "sha256": facts.sha256,
-        "media_type": record.media_type,
-        "size_bytes": facts.size_bytes,
-        "first_seen_at": record.decision.created_at,
-        "last_seen_at": record.decision.created_at,
-    }
-    statement = insert(connection, PictureRow)
+    statement = insert(dialect, PictureRow)
     seen_at = col(PictureRow.last_seen_at)
     latest = sql_case((statement.excluded.last_seen_at > seen_at, statement.excluded.last_seen_at), else_=seen_at)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["sha256"], set_={"last_seen_at": latest, "deleted_at": None}),
-        columns,
-    )
+    return statement.on_conflict_do_update(index_elements=["sha256"], set_={"last_seen_at": latest, "deleted_at": None})
+
+
+@cache
+def _keep(dialect: str) -> Executable:
+    # The constraint decides between two requests with one idempotency key, not a look beforehand.
+    return insert(dialect, DecisionRow).on_conflict_do_nothing(index_elements=["key_id", "idempotency_key"])
 
 
 def _columns(record: DecisionRecord) -> dict[str, Any]:

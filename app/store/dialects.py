@@ -1,6 +1,5 @@
 """What SQLite and PostgreSQL both do, under one name."""
 
-from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -8,10 +7,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.errors import NotFound
 
 
-def insert(session: AsyncSession | Connection, table: type[SQLModel]) -> postgresql.Insert:
-    """An INSERT that can say ON CONFLICT; both databases take the same words for it."""
-    dialect = session.dialect if isinstance(session, Connection) else session.get_bind().dialect
-    if dialect.name == "postgresql":
+def insert(into: AsyncSession | str, table: type[SQLModel]) -> postgresql.Insert:
+    """An INSERT that can say ON CONFLICT, for a session or a dialect by name; both databases take the same words."""
+    dialect = into if isinstance(into, str) else into.get_bind().dialect.name
+    if dialect == "postgresql":
         return postgresql.insert(table)
     statement: postgresql.Insert = sqlite.insert(table)  # type: ignore[assignment]  # same methods, no common base
     return statement

@@ -1,9 +1,10 @@
 """Put audit events beside what they tell of, in the same transaction."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Executable
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audit.chain import canonical_event
@@ -30,4 +31,9 @@ def outbox_rows(events: Sequence[AuditEvent]) -> OutboxRows:
 def put_rows(connection: Connection, rows: OutboxRows) -> None:
     """Events that wait already are left as they are."""
     if rows:
-        connection.execute(insert(connection, OutboxRow).on_conflict_do_nothing(index_elements=["event_id"]), rows)
+        connection.execute(_put(connection.dialect.name), rows)
+
+
+@cache
+def _put(dialect: str) -> Executable:
+    return insert(dialect, OutboxRow).on_conflict_do_nothing(index_elements=["event_id"])
