@@ -128,6 +128,7 @@ def build(settings: Settings) -> Portcullis:
         lists=lambda: ruleset.current.lists,
         matcher=AhoCorasickMatcher,
         processes=max(1, (os.cpu_count() or 1) // 2),  # uploads go on
+        workers=checkers,
     )
     service = Service(
         database,

@@ -10,13 +10,15 @@ import structlog
 
 from app.domain import KeywordList, new_id
 from app.errors import NotFound, PolicyProblem, PortcullisError, QueueFull
+from app.media_inline import InlineWorkers
 from app.policy.backtest import Report
-from app.policy.breath import considerate
-from app.policy.load import build_ruleset
+from app.policy.building import Builder
+from app.policy.candidate import Candidate
 from app.policy.ports import Archive, Matcher
 from app.policy.rerun import Plan, rerun
 from app.policy.ruleset import Ruleset
 from app.policy.sweep import Moved, Threshold, sweep, thresholds_of
+from app.workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +71,8 @@ class Run:
 
 
 class Backtests:
-    """`lists` are those of the moment. Runs are of this node alone, and a restart forgets them."""
+    """`lists` are those of the moment, and the `workers` check policies. Runs are of this node alone, and a restart
+    forgets them."""
 
     def __init__(
         self,
@@ -78,17 +81,19 @@ class Backtests:
         lists: Callable[[], Sequence[KeywordList]],
         matcher: Callable[[], Matcher],
         processes: int,
+        workers: Workers | None = None,
     ) -> None:
         self._archive = archive
         self._lists = lists
         self._matcher = matcher
         self._processes = processes
+        self._builder = Builder(workers or InlineWorkers())
         self._runs: dict[str, Run] = {}
         self._busy = False
 
     async def report(self, policy: bytes, since: datetime) -> Report:
         """For who waits for it; not remembered. Raises PolicyInvalid, QueueFull while another one is running,
-        StoreUnavailable, and WorkerCrashed."""
+        StoreUnavailable, and WorkerError."""
         self._take_turn()
         try:
             ruleset = await self._built(policy)
@@ -97,8 +102,8 @@ class Backtests:
             self._busy = False
 
     async def start(self, asked: Asked) -> Run:
-        """Begin one. Raises PolicyInvalid, QueueFull while another one is running, and MalformedRequest for a threshold
-        that the policy does not give."""
+        """Begin one. Raises PolicyInvalid, QueueFull while another one is running, MalformedRequest for a threshold
+        that the policy does not give, and WorkerError when the policy could not be checked."""
         self._take_turn()
         try:
             ruleset = await self._built(asked.policy)
@@ -160,7 +165,7 @@ class Backtests:
         self._busy = True
 
     async def _built(self, policy: bytes) -> Ruleset:
-        return await asyncio.to_thread(considerate(build_ruleset), policy, self._lists())
+        return (await self._builder.build(Candidate(policy, tuple(self._lists())))).ruleset
 
     def _ended(self, run: Run, task: "asyncio.Task[Report]") -> None:
         self._busy = False

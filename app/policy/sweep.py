@@ -38,13 +38,12 @@ class Moved:
 
 
 def thresholds_of(ruleset: Ruleset) -> tuple[Threshold, ...]:
-    """In the order of the policy, those of surfaces last."""
+    """By name, those of surfaces last."""
     beside: dict[str, dict[str, None]] = {}
     for place, name in _neighbours(ruleset):
         beside.setdefault(place, {})[name] = None
-    return tuple(
-        Threshold(place, value, tuple(beside.get(place, ()))) for place, value in threshold_places(ruleset).items()
-    )
+    places = sorted(threshold_places(ruleset).items(), key=lambda item: (item[0].startswith("surfaces."), item[0]))
+    return tuple(Threshold(place, value, tuple(beside.get(place, ()))) for place, value in places)
 
 
 def _neighbours(ruleset: Ruleset) -> Iterator[tuple[str, str]]:

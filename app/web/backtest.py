@@ -9,7 +9,15 @@ from litestar import Controller, Response, get, post
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect
 
-from app.errors import MalformedRequest, PolicyConflict, PolicyInvalid, PolicyProblem, PolicyTestsFailed, QueueFull
+from app.errors import (
+    MalformedRequest,
+    PolicyConflict,
+    PolicyInvalid,
+    PolicyProblem,
+    PolicyTestsFailed,
+    QueueFull,
+    WorkerError,
+)
 from app.http.auth import require_scope
 from app.policy.backtests import Asked, Backtests, Run
 from app.policy.ruleset import Ruleset
@@ -91,6 +99,8 @@ class BacktestPages(Controller):
             return _form_page(replace(form, fault=fault.detail), chrome, backtests, current, 400)
         except QueueFull as fault:
             return _form_page(replace(form, fault=fault.detail), chrome, backtests, current, 429)
+        except WorkerError as fault:
+            return _form_page(replace(form, fault=fault.detail), chrome, backtests, current, 503)
         return _to(run)
 
     @get("/{run_id:str}")

@@ -26,8 +26,8 @@ def made(**parts: Any) -> Ruleset:
 def test_each_threshold_says_what_it_is_compared_with() -> None:
     surfaces = {"avatar": {"thresholds": {"high": 0.6}}}
     assert thresholds_of(made(surfaces=surfaces)) == (
-        Threshold("thresholds.high", 0.8, ("probes.a.p",)),
         Threshold("thresholds.few", 3, ("keywords.words.count",)),
+        Threshold("thresholds.high", 0.8, ("probes.a.p",)),
         Threshold("surfaces.avatar.thresholds.high", 0.6, ("probes.a.p",)),
     )
 

@@ -111,6 +111,7 @@ async def test_a_file_can_be_edited_before_it_is_tried(console: Console, tmp_pat
     await expect(page.get_by_text("odd.yaml is not UTF-8.")).to_be_visible()
     await page.get_by_role("button", name="Run the backtest").click()
     await expect(page.get_by_role("alert")).to_contain_text("UTF-8")
+    await expect(page.get_by_label("Policy", exact=True)).to_have_value("\ufffd\ufffd")
 
 
 async def test_an_edit_outlives_a_session_that_ended(console: Console) -> None:

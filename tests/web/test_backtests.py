@@ -75,7 +75,9 @@ async def test_the_policy_page_has_the_form_with_the_policy_in_force(rig: Rig) -
     shown = await get(rig, "/policy")
     assert POLICY.splitlines()[-1].strip() in shown.split("<textarea")[1].split("</textarea>")[0]
     assert f'name="base" value="{rig.ruleset.current.policy_digest}"' in shown
-    assert '<option value="thresholds.reject" >thresholds.reject = 0.9 (beside scores.violence)</option>' in shown
+    assert (
+        '<option value="thresholds.reject" selected>thresholds.reject = 0.9 (beside scores.violence)</option>' in shown
+    )
     for name in ("policy", "policy-file", "threshold", "low", "high"):
         assert f'<label for="{name}">' in shown
     assert not re.search(r"\sstyle=|<style|\son[a-z]+=|javascript:", shown)

@@ -156,7 +156,8 @@ for (const running of document.querySelectorAll("[data-progress]")) {
   const look = async () => {
     try {
       const answer = await fetch(running.dataset.progress, { credentials: "same-origin", cache: "no-store" });
-      if (answer.redirected || !answer.ok) return location.reload();
+      if (answer.redirected || answer.status === 404) return location.reload();
+      if (!answer.ok) throw new Error(answer.statusText);
       const now = await answer.json();
       if (now.state !== "running") return location.reload();
       if (now.total !== null && !now.cancelling) {
@@ -184,7 +185,7 @@ for (const form of document.querySelectorAll("[data-policy-form]")) {
   const day = form.querySelector("[data-day]");
 
   const kept = sessionStorage.getItem(EDIT);
-  if (kept !== null && kept !== text.value && location.search === "") {
+  if (kept !== null && kept !== text.value && "untouched" in form.dataset && location.search === "") {
     status.textContent = "This is your edit that was not run yet.";
     text.value = kept;
   }
