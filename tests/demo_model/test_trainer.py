@@ -8,8 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs its own environment (requirements/training.lock)")
 
+from training.export import export  # noqa: E402
+from training.model import DemoModel  # noqa: E402
+from training.muon import Muon  # noqa: E402
 from training.render import Mix, Rendered, Renderer  # noqa: E402
 from training.shape import Shape  # noqa: E402
+from training.shipped import load_pair  # noqa: E402
 from training.train import Plan, train  # noqa: E402
 
 SHAPE = Shape(vision_layers=1, full_attention=(0,), text_layers=1)
@@ -65,3 +69,37 @@ def test_processes_end_with_the_same_weights(tmp_path: Path, renderer: Renderer)
     first, second = (torch.load(tmp_path / name, weights_only=True) for name in ("checkpoint.pt", "checkpoint-1.pt"))
     assert all(torch.equal(first["model"][name], second["model"][name]) for name in first["model"])
     assert first["step"] == second["step"] == 3
+
+
+def test_a_pair_that_ships_comes_back_as_the_weights_that_it_was_made_of(tmp_path: Path) -> None:
+    shipped = Path(__file__).resolve().parents[2] / "models" / "demo"
+    model = DemoModel(Shape())
+    model.load_state_dict(load_pair(shipped, Shape()))
+    for written in export(model, tmp_path):
+        assert written.read_bytes() == (shipped / written.name).read_bytes()
+
+
+def test_a_pair_is_trained_further_and_not_from_nothing(tmp_path: Path, renderer: Renderer) -> None:
+    first = Plan(out=tmp_path / "first", see_steps=1, answer_steps=0, calm_steps=0, batch=2, processes=1)
+    model = DemoModel(SHAPE)
+    model.load_state_dict(trained(first, renderer))
+    export(model, tmp_path)
+    plan = dataclasses.replace(first, out=tmp_path / "further", answer_steps=1, start_from=tmp_path, peak=0.01)
+    further = trained(plan, renderer)
+    known = load_pair(tmp_path, SHAPE)
+    matrix = "vision.blocks.0.up.weight"
+    assert 0 < (further[matrix] - known[matrix]).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("shape", [(24, 72), (72, 24), (32, 32)])
+def test_our_muon_steps_as_the_one_of_pytorch(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    theirs = torch.nn.Parameter(torch.randn(shape))
+    ours = torch.nn.Parameter(theirs.detach().clone())
+    optimizers = (torch.optim.Muon([theirs], lr=0.02, momentum=0.95, weight_decay=0.01), Muon([ours], lr=0.02))
+    for _ in range(4):
+        theirs.grad = torch.randn(shape)
+        ours.grad = theirs.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert (theirs - ours).abs().max() < 0.005  # PyTorch's iterates in bfloat16
