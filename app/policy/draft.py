@@ -85,25 +85,40 @@ class Draft:
 def read_draft(value: Any, source: Source) -> tuple[Draft, list[PolicyProblem]]:
     if not isinstance(value, dict):
         return Draft(None, Defaults()), [source.problem((), "a policy is a mapping of `key: value` lines")]
-    policy, errors = None, []
+    ids = {name: _ids(value.get(name)) for name in ("categories", "thresholds", "probes", "scores", "rules")}
     try:
         policy = Policy.model_validate(value)
+        return _whole(policy, ids), []
     except ValidationError as error:
         # Of a list whose items are unsound pydantic says that it is too short as well.
         errors = [one for one in error.errors(include_url=False) if one["type"] != "too_short" or not one["input"]]
     bad = {_path(error)[:length] for error in errors for length in (1, 2)}
     draft = Draft(
-        policy,
-        defaults=policy.defaults if policy else _sound_defaults(value.get("defaults")),
+        None,
+        defaults=_sound_defaults(value.get("defaults")),
         categories=_sound(value, "categories", Category, bad),
         thresholds=_sound(value, "thresholds", Number, bad),
         probes=_sound(value, "probes", Probe, bad),
         scores=_sound(value, "scores", Score, bad),
         rules=dict(_sound_rules(value.get("rules"), bad)),
         surfaces=_sound(value, "surfaces", Surface, bad),
-        ids={name: _ids(value.get(name)) for name in ("categories", "thresholds", "probes", "scores", "rules")},
+        ids=ids,
     )
     return draft, [_problem(error, source) for error in errors[:_MAX_TOLD]]
+
+
+def _whole(policy: Policy, ids: Mapping[str, frozenset[str]]) -> Draft:
+    return Draft(
+        policy,
+        defaults=policy.defaults,
+        categories=policy.categories,
+        thresholds=policy.thresholds,
+        probes=policy.probes,
+        scores=policy.scores,
+        rules=dict(enumerate(policy.rules)),
+        surfaces=policy.surfaces,
+        ids=ids,
+    )
 
 
 def _sound_defaults(value: Any) -> Defaults:

@@ -21,6 +21,10 @@ from app.policy.yaml_text import MAX_BYTES
 
 log = structlog.get_logger(__name__)
 
+#: An edit waits no longer for other changes in its directory to end. By itself the watch waits for 1.6 s where
+#: something else is written all the time, such as a log or a database.
+_DEBOUNCE_MS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyFiles:
@@ -94,6 +98,7 @@ class PolicyFiles:
                     *directories,
                     watch_filter=None,
                     recursive=False,
+                    debounce=_DEBOUNCE_MS,
                     rust_timeout=int(poll_interval_s * 1000),
                     yield_on_timeout=True,
                 )

@@ -3,7 +3,7 @@
 First, an edit after the other through both doors, every tenth broken, under load over HTTP. Afterwards every decision
 is evaluated again under the version that it pins, and every answer is looked up. Ends with code 1 when anything is lost
 or otherwise than its version says. Then, how long uploads take while a policy of 500 rules is activated, beside as long
-a time without, in turns.
+a time without, in turns: once where an edit changes a threshold, and once where it changes every condition.
 """
 
 import argparse
@@ -19,10 +19,13 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from app.domain import Decision
@@ -37,14 +40,20 @@ R = TypeVar("R")
 
 _LIST = "---\ncategory: goods\nseverity: high\nlanguages: en\n---\nforbidden thing\n"
 _UPLOADERS = 3
+#: Rounds that are not counted: the first activation changes how many rules there are.
+_WARM_UP = 2
+#: Between windows, for what one leaves behind.
+_PAUSE_S = 0.3
+_SHARES = (50, 90, 99)
 _BROKEN = "rules: [oops"
 #: Refusals with a Retry-After: nothing was decided, and the platform is told. A machine that is busy enough earns them.
 _COME_BACK = {"queue_full", "not_ready", "store_unavailable"}
 _CAPTIONS = ("", "fresh bread", "a forbidden thing", "tools for the kitchen")
 
 
-def policy(rules: int, threshold: float) -> str:
-    """Rules of three leaves, as text: the benchmark's own time is not to be spent on writing YAML."""
+def policy(rules: int, threshold: float, *, shift: float = 0.0) -> str:
+    """Rules of three leaves, as text: the benchmark's own time is not to be spent on writing YAML. Another `shift`
+    makes two of the three another condition in every rule."""
     lines = [
         "version: 1",
         "categories: {goods: {title: {en: Goods}, severity: high}}",
@@ -61,24 +70,32 @@ def policy(rules: int, threshold: float) -> str:
             "    category: goods",
             "    when:",
             "      any:",
-            f"        - probes.{probe}.p >= thresholds.high",
-            f"        - all: ['keywords.words.count > {number % 3}', 'probes.{other}.p > {0.5 + number / 4000:.4f}']",
+            f"        - {_first(probe, number, shift)}",
+            f"        - all: ['keywords.words.count > {number % 3}',"
+            f" 'probes.{other}.p > {0.5 + number / 4000 + shift:.7f}']",
             f"    then: {'reject' if number % 3 else 'review'}",
             f"    reason: {{en: because of {probe}}}",
         ]
     return "\n".join([*lines, ""])
 
 
+def _first(probe: str, number: int, shift: float) -> str:
+    return f"probes.{probe}.p >= {0.7 + number / 4000 + shift:.7f}" if shift else f"probes.{probe}.p >= thresholds.high"
+
+
 @dataclass
 class Load:
-    """Uploads one after the other, several at once, until `flowing` is false."""
+    """Uploads one after the other, several at once, until `flowing` is false. What an answer says is read later: that
+    would take time by which the next upload is measured."""
 
     client: httpx.AsyncClient
     pictures: list[bytes]
+    keep: bool = True
     flowing: bool = True
-    answers: list[Decision] = field(default_factory=list)
+    answered: int = 0
+    answers: list[bytes] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
-    #: When each began, and how long it took, in seconds.
+    #: When each began and ended, in seconds.
     times: list[tuple[float, float]] = field(default_factory=list)
 
     async def run(self) -> None:
@@ -94,9 +111,11 @@ class Load:
             answer = await self.client.post(
                 "/v1/moderate", files={"file": ("a.png", picture)}, data={"caption": caption, "surface": "chat"}
             )
-            self.times.append((began, time.perf_counter() - began))
+            self.times.append((began, time.perf_counter()))
             if answer.status_code == httpx.codes.OK:
-                self.answers.append(Decision.model_validate_json(answer.content))
+                self.answered += 1
+                if self.keep:
+                    self.answers.append(answer.content)
             else:
                 self.refused[answer.json()["code"]] += 1
 
@@ -109,7 +128,7 @@ async def churn(folder: Path, url: str, edits: int, rules: int) -> bool:
         flowing = asyncio.create_task(load.run())
         began = time.perf_counter()
         for number in range(1, edits + 1):
-            seen = len(load.answers)
+            seen = load.answered
             text = _BROKEN if number % 10 == 0 else policy(rules, 0.3 + 0.6 * number / edits)
             if number % 2:
                 outcomes[await _save(client, path, text)] += 1
@@ -117,13 +136,16 @@ async def churn(folder: Path, url: str, edits: int, rules: int) -> bool:
                 outcomes[await _put(client, text)] += 1
             # Each version is to decide something; a broken one must not.
             async with asyncio.timeout(60):
-                while len(load.answers) == seen:  # noqa: ASYNC110 - counted where the answers come in
+                while load.answered == seen:  # noqa: ASYNC110 - counted where the answers come in
                     await asyncio.sleep(0.001)
         load.flowing = False
         await flowing
     wall_s = time.perf_counter() - began
+    checking = time.perf_counter()
     lost, wrong, versions = await _again(folder, load.answers)
-    print(f"\n## {edits} edits of {rules} rules, {_UPLOADERS} uploads at once, {wall_s:.0f} s\n")
+    checked_s = time.perf_counter() - checking
+    print(f"\n## {edits} edits of {rules} rules, {_UPLOADERS} uploads at once\n")
+    print(f"made in {wall_s:.0f} s, and checked in {checked_s:.0f} s\n")
     print("| | |\n| --- | ---: |")
     rows = {
         "edits that were activated": outcomes["activated"],
@@ -151,7 +173,7 @@ async def _save(client: httpx.AsyncClient, path: Path, text: str) -> str:
                 return "activated"
             if now["failed_at"] != before["failed_at"] and text == _BROKEN:
                 return "refused"
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.01)
 
 
 async def _put(client: httpx.AsyncClient, text: str) -> str:
@@ -168,15 +190,15 @@ def _replace(path: Path, text: str) -> None:
     beside.replace(path)
 
 
-async def _again(folder: Path, answers: list[Decision]) -> tuple[int, int, int]:
+async def _again(folder: Path, answers: list[bytes]) -> tuple[int, int, int]:
     """How many are lost, how many are not what their version says, and of how many versions they are."""
     database = Database(database_url(folder))
     decisions, rulesets = SqlDecisionStore(database), SqlRulesets(database)
     versions: dict[str, Ruleset] = {}
     lost = wrong = 0
     try:
-        for answer in answers:
-            record = None
+        for content in answers:
+            answer, record = Decision.model_validate_json(content), None
             with suppress(Exception):
                 record = await decisions.find_record(answer.id)
             if record is None or record.decision != answer:
@@ -194,49 +216,72 @@ async def _again(folder: Path, answers: list[Decision]) -> tuple[int, int, int]:
     return lost, wrong, len(versions)
 
 
-async def activations(url: str, rounds: int, rules: int) -> None:
-    """Windows with an activation and windows as long without, in turns."""
-    windows: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+@dataclass(frozen=True)
+class Window:
+    began: float
+    ended: float
+
+    def times(self, uploads: list[tuple[float, float]]) -> list[float]:
+        """How long those took that were on their way at some time within it."""
+        return [ended - began for began, ended in uploads if began < self.ended and ended > self.began]
+
+
+async def activations(url: str, rounds: int, rules: int, *, every_condition: bool) -> None:
+    """Pairs of windows, one with an activation and one as long without, either first."""
+    chance = random.Random(rounds)  # noqa: S311 - chance, not secrecy
+    windows: dict[bool, list[Window]] = {True: [], False: []}
     async with _client(url) as client:
-        load = Load(client, _pictures())
+        load = Load(client, _pictures(), keep=False)
         flowing = asyncio.create_task(load.run())
-        for number in range(rounds + 1):
-            began = time.perf_counter()
-            await _put_any(client, policy(rules, 0.5 + number / 10_000))
-            ended = time.perf_counter()
-            await asyncio.sleep(0.2)
-            quiet = time.perf_counter()
-            await asyncio.sleep(ended - began)
-            if number:  # the first one changed how many rules there are
-                windows[True].append((began, ended))
-                windows[False].append((quiet, time.perf_counter()))
-            await asyncio.sleep(0.2)
+        took_s = 0.5
+        for number in range(_WARM_UP + rounds):
+            shift = (number + 1) / 1e6 if every_condition else 0.0
+            text = policy(rules, 0.5 + number / 10_000, shift=shift)
+            for active in chance.sample([True, False], 2):
+                began = time.perf_counter()
+                if active:
+                    await _put_any(client, text)
+                    took_s = time.perf_counter() - began
+                else:
+                    await asyncio.sleep(took_s)
+                if number >= _WARM_UP:
+                    windows[active].append(Window(began, time.perf_counter()))
+                await asyncio.sleep(_PAUSE_S)
         load.flowing = False
         await flowing
-    during = _within(load.times, windows[True])
-    control = _within(load.times, windows[False])
-    took = sorted(end - begin for begin, end in windows[True])
-    print(f"\n## {rounds} activations of {rules} rules, {_UPLOADERS} uploads at once\n")
+    pairs = [
+        (with_one.times(load.times), without.times(load.times))
+        for with_one, without in zip(windows[True], windows[False], strict=True)
+    ]
+    took = sorted(window.ended - window.began for window in windows[True])
+    what = "every condition" if every_condition else "a threshold"
+    print(f"\n## {rounds} activations of {rules} rules that change {what}, {_UPLOADERS} uploads at once\n")
     print(f"an activation took {took[len(took) // 2]:.2f} s (median), {took[-1]:.2f} s at most\n")
+    _print_times(pairs)
+    if load.refused:
+        print(f"\nrefused: {dict(load.refused)}")
+
+
+def _print_times(pairs: list[tuple[list[float], list[float]]]) -> None:
     print("| uploads | number | p50 | p90 | p99 |\n| --- | ---: | ---: | ---: | ---: |")
-    for name, times in (("meanwhile", during), ("control", control)):
-        cells = " | ".join(f"{_share(times, share) * 1e3:.0f} ms" for share in (0.5, 0.9, 0.99))
+    for at, name in enumerate(("meanwhile", "control")):
+        times = np.concatenate([pair[at] for pair in pairs])
+        cells = " | ".join(f"{value * 1e3:.0f} ms" for value in np.percentile(times, _SHARES))
         print(f"| {name} | {len(times)} | {cells} |")
-    ratios = " | ".join(f"{_share(during, share) / _share(control, share):.2f}×" for share in (0.5, 0.9, 0.99))
-    print(f"| ratio | | {ratios} |")
+    rng = np.random.default_rng(0)
+    drawn = [_ratios([pairs[at] for at in rng.integers(len(pairs), size=len(pairs))]) for _ in range(1000)]
+    ends = zip(_ratios(pairs), *np.percentile(drawn, [2.5, 97.5], axis=0), strict=True)
+    print(f"| ratio (95% of resampled rounds) | | {' | '.join(f'{a:.2f}× ({b:.2f}–{c:.2f})' for a, b, c in ends)} |")
+
+
+def _ratios(pairs: list[tuple[list[float], list[float]]]) -> NDArray[np.float64]:
+    meanwhile, control = (np.concatenate([pair[at] for pair in pairs]) for at in (0, 1))
+    return np.percentile(meanwhile, _SHARES) / np.percentile(control, _SHARES)
 
 
 async def _put_any(client: httpx.AsyncClient, text: str) -> None:
     answer = await client.put("/v1/policy", content=text, headers={"If-Match": "*"})
     answer.raise_for_status()
-
-
-def _within(times: list[tuple[float, float]], windows: list[tuple[float, float]]) -> list[float]:
-    return sorted(took for began, took in times if any(start <= began < end for start, end in windows))
-
-
-def _share(times: list[float], share: float) -> float:
-    return times[min(len(times) - 1, int(share * len(times)))] if times else float("nan")
 
 
 def _client(url: str) -> httpx.AsyncClient:
@@ -267,7 +312,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--edits", type=int, default=1800)
     parser.add_argument("--rules", type=int, default=20, help="of the policies that are edited without end")
-    parser.add_argument("--rounds", type=int, default=60, help="activations of the large policy")
+    parser.add_argument("--rounds", type=int, default=60, help="activations of the large policy, of each kind")
     parser.add_argument("--large", type=int, default=500, help="rules of the large policy")
     parser.add_argument("--model-s", type=float, default=0.1, help="what the scripted model takes for a picture")
     options = parser.parse_args()
@@ -276,7 +321,9 @@ def main() -> None:
     if options.edits:
         sound = _run(0.0, options.rules, lambda folder, url: churn(folder, url, options.edits, options.rules))
     if options.rounds:
-        _run(options.model_s, options.large, lambda _, url: activations(url, options.rounds, options.large))
+        for every in (False, True):
+            work = partial(activations, rounds=options.rounds, rules=options.large, every_condition=every)
+            _run(options.model_s, options.large, lambda _, url, work=work: work(url))
     sys.exit(0 if sound else 1)
 
 

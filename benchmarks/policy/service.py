@@ -55,7 +55,14 @@ _MIB = 1 << 20
 
 
 def database_url(folder: Path) -> str:
-    return f"sqlite:///{folder / 'churn.db'}"
+    return f"sqlite:///{_data(folder) / 'churn.db'}"
+
+
+def _data(folder: Path) -> Path:
+    """Apart from the policy, as a service has it: what is written beside the policy wakes the watch of its files."""
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    return data
 
 
 @contextmanager
@@ -129,7 +136,7 @@ def _application(folder: Path, model_s: float) -> Litestar:
     )
     decisions, evidence, audit_log = (
         SqlDecisionStore(database),
-        LocalEvidenceStore(folder / "evidence"),
+        LocalEvidenceStore(_data(folder) / "evidence"),
         SqlAuditLog(database),
     )
     checkers = MediaPool(1, memory_mb=512, warm_up=[get_ready])
