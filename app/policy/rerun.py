@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
+from multiprocessing.synchronize import Event
 
 import structlog
 
@@ -48,6 +49,20 @@ class Plan:
     on_flips: Callable[[Sequence[Flip]], None] = lambda _: None
 
 
+Opener = Callable[[], AbstractAsyncContextManager[Archive]]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What goes to each process, and can."""
+
+    policy: str
+    lists: Sequence[KeywordList]
+    matcher: Callable[[], Matcher]
+    sweeps: Sweeps
+    opener: Opener
+
+
 async def rerun(plan: Plan, archive: Archive) -> Report:
     """Raises StoreUnavailable, and WorkerCrashed when a process was killed, say for its memory."""
     backtest = Backtest(plan.ruleset)
@@ -73,10 +88,10 @@ async def rerun(plan: Plan, archive: Archive) -> Report:
 
 async def _in_processes(plan: Plan, archive: Archive, rows: int, done: Callable[[Tally], None]) -> None:
     """Each process reads what it works on: nothing but places in the archive and counts goes between them."""
-    ruleset = plan.ruleset
-    given = (ruleset.source, ruleset.lists, plan.matcher, dict(plan.sweeps), archive.opener())
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(max(1, plan.processes), context, initializer=_prepare, initargs=given)
+    ruleset, context = plan.ruleset, multiprocessing.get_context("spawn")
+    stop = context.Event()
+    given = Given(ruleset.source, ruleset.lists, plan.matcher, dict(plan.sweeps), archive.opener())
+    executor = ProcessPoolExecutor(max(1, plan.processes), context, initializer=_prepare, initargs=(given, stop))
     in_flight: set[asyncio.Future[Tally]] = set()
     try:
         async with aclosing(archive.spans(since=plan.since, rows=rows)) as spans:
@@ -91,6 +106,7 @@ async def _in_processes(plan: Plan, archive: Archive, rows: int, done: Callable[
     except BrokenProcessPool as broken:
         raise WorkerCrashed("a process of the backtest was killed") from broken
     finally:
+        stop.set()  # what was handed out can no longer be taken back, but need not be done
         await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
 
@@ -111,12 +127,17 @@ class _Work:
                 lists_of = await self._lists_of(archive, page)
                 yield await asyncio.to_thread(tally, self._ruleset, self._reader, page, lists_of, self._sweeps)
 
-    async def tally(self, archive: Archive, span: Span) -> Tally:
+    async def tally(self, archive: Archive, span: Span, stopped: Callable[[], bool]) -> Tally:
+        """Of a part, once it is stopped: then nobody wants it."""
         total = Tally()
+        if stopped():
+            return total
         async with aclosing(self.parts(archive, span)) as parts:
             async for part in parts:
                 total.add(part)
                 total.flips += part.flips
+                if stopped():
+                    break
         return total
 
     async def _lists_of(self, archive: Archive, page: Sequence[StoredDecision]) -> ListsOf:
@@ -127,19 +148,17 @@ class _Work:
         return {digest: lists for digest in digests if (lists := self._lists[digest]) is not None}
 
 
-Opener = Callable[[], AbstractAsyncContextManager[Archive]]
+#: In a process: its work, what opens the archive, and whether to leave off.
+_work: list[tuple[_Work, Opener, Callable[[], bool]]] = []
 
-_work: list[tuple[_Work, Opener]] = []
 
-
-def _prepare(
-    policy: str, lists: Sequence[KeywordList], matcher: Callable[[], Matcher], sweeps: Sweeps, opener: Opener
-) -> None:
+def _prepare(given: Given, stop: Event) -> None:
     """Everything is made there, because compiled conditions do not travel."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Standard output is the parent's, and may be a report that something else reads.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    _work[:] = [(_Work(build_ruleset(policy.encode(), lists), matcher, sweeps), opener)]
+    ruleset = build_ruleset(given.policy.encode(), given.lists)
+    _work[:] = [(_Work(ruleset, given.matcher, given.sweeps), given.opener, stop.is_set)]
     # Rows are many and have no cycles: looking for some again and again takes longer than all the rest.
     gc.freeze()
     gc.disable()
@@ -154,11 +173,11 @@ def _end_with_parent() -> None:
 
 
 def _tally(span: Span) -> Tally:
-    work, opener = _work[0]
+    work, opener, stopped = _work[0]
 
     async def opened() -> Tally:
         async with opener() as archive:
-            return await work.tally(archive, span)
+            return await work.tally(archive, span, stopped)
 
     counted = asyncio.run(opened())
     gc.collect()

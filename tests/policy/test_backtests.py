@@ -1,6 +1,7 @@
 """Backtests of a running service: one at a time, watched, called off, remembered for a while."""
 
 import asyncio
+import multiprocessing
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -132,6 +133,17 @@ async def test_one_called_off_before_its_first_step_gives_its_turn_back(backtest
     run = await backtests.start(asked())
     assert (await backtests.cancel(run.id)).state is RunState.CANCELLED
     await backtests.cancel((await backtests.start(asked())).id)
+
+
+async def test_its_processes_end_with_it(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.policy.rerun._FEW", -1)
+    await store(database, findings(a=0.6), Outcome.PASS)
+    backtests = Backtests(SqlArchive(database), lists=lambda: [WORDS], matcher=AhoCorasickMatcher, processes=1)
+    run = await backtests.start(asked())
+    while not (begun := multiprocessing.active_children()):  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    assert (await backtests.cancel(run.id, patience_s=60)).state is RunState.CANCELLED
+    assert [one for one in begun if one.is_alive()] == []
 
 
 @pytest.mark.parametrize(

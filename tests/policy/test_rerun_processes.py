@@ -15,16 +15,16 @@ import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from app.policy.load import load_ruleset
-from app.policy.rerun import _prepare
+from app.policy.rerun import Given, _prepare
 from app.signals.keywords import AhoCorasickMatcher
 from app.store import Database, SqlArchive
 
 def main():
     ruleset = load_ruleset(Path("policies.yaml"), Path("rules"))
     archive = SqlArchive(Database("sqlite:///never-opened.db"))
-    given = (ruleset.source, ruleset.lists, AhoCorasickMatcher, {}, archive.opener())
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=_prepare, initargs=given) as executor:
+    given = Given(ruleset.source, ruleset.lists, AhoCorasickMatcher, {}, archive.opener())
+    with ProcessPoolExecutor(1, context, initializer=_prepare, initargs=(given, context.Event())) as executor:
         print(executor.submit(os.getpid).result(), flush=True)
         time.sleep(600)
 
