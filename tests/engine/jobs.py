@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from PIL import Image, ImageDraw
 
-from app.domain import Answer, EngineJob, Picture, Question, QuestionKind
+from app.domain import Answer, EngineJob, Picture, Question, QuestionKind, WrittenText
 
 TOPICS = ("weapons", "blood or injury", "drugs or smoking", "alcohol", "gambling", "adult content")
 TOPICS_ZH = ("武器", "血腥或受伤", "毒品或吸烟", "酒", "赌博", "成人内容")
@@ -39,7 +39,15 @@ def caption(max_tokens: int = 16) -> Question:
     return Question("caption", QuestionKind.GENERATE, "Describe the image.", max_tokens)
 
 
-def job(questions: Sequence[Question], shown: Picture | None = None, *, deadline_s: float = PATIENT_S) -> EngineJob:
+def written(seed: int = 0) -> WrittenText:
+    """A few lines in two languages, another text for each seed."""
+    topics = itertools.islice(itertools.cycle((*TOPICS, *TOPICS_ZH)), seed, seed + 3)
+    return WrittenText("\n".join(f"Offer {seed}: {topic}. 今天有货，联系我 {seed}!" for topic in topics))
+
+
+def job(
+    questions: Sequence[Question], shown: Picture | WrittenText | None = None, *, deadline_s: float = PATIENT_S
+) -> EngineJob:
     return EngineJob(
         id=f"job-{next(_numbers)}",
         subject=shown if shown is not None else picture(),

@@ -9,16 +9,19 @@ from typing import cast
 
 import pytest
 
-from app.domain import Answer, EngineJob, EngineState, Picture, Question, QuestionKind, Status
+from app.domain import Answer, EngineJob, EngineState, Picture, Question, QuestionKind, Status, WrittenText
+from app.engine.base import MOST_TEXT_CHARS
 from app.engine.fake import FakeEngine, generated, harmless, yes_no
 from app.engine.local import LocalEngine
 from app.engine.remote.engine import RemoteEngine
 from app.moderation.ports import Engine
-from tests.engine.jobs import BOUND, all_answers, caption, job, picture, probes
+from tests.engine.jobs import BOUND, all_answers, caption, job, picture, probes, written
 
 
 def brightness(job_: EngineJob, question: Question) -> Answer:
-    """An answer that depends on the picture, as a model's does."""
+    """An answer that depends on the picture, as a model's does, or on the text."""
+    if isinstance(job_.subject, WrittenText):
+        return yes_no(question, (sum(map(ord, job_.subject.text)) % 90 + 5) / 100)
     if question.kind is QuestionKind.GENERATE:
         return generated(question, f"a picture that begins with {job_.picture.rgb[0]}")
     if question.kind is QuestionKind.CHOICE:
@@ -199,6 +202,36 @@ async def test_a_malformed_picture_fails_without_being_shown(engine: Engine) -> 
     answers = await all_answers(engine.ask(job(probes()[:2], Picture(64, 64, b"\0" * 100))))
 
     assert [(answer.status, answer.reason) for answer in answers] == [(Status.FAILED, "malformed_picture")] * 2
+
+
+async def test_a_text_is_asked_about_without_a_picture(engine: Engine) -> None:
+    """Beside pictures, and each text gets the answers of its own."""
+    alone = [
+        {answer.question_id: answer.log_yes for answer in await all_answers(engine.ask(job(probes(), text)))}
+        for text in (written(0), written(1))
+    ]
+    *texts, _ = await asyncio.gather(
+        *(all_answers(engine.ask(job(probes(), text))) for text in (written(0), written(1))),
+        all_answers(engine.ask(job(probes()))),
+    )
+
+    for answers, expected in zip(texts, alone, strict=True):
+        assert {answer.status for answer in answers} == {Status.OK}
+        assert {answer.question_id: answer.log_yes for answer in answers} == pytest.approx(expected, abs=BOUND)
+    assert alone[0] != pytest.approx(alone[1], abs=2 * BOUND), "the texts must be told apart"
+
+
+async def test_a_text_that_is_too_long_fails_and_is_never_cut(engine: Engine) -> None:
+    answers = await all_answers(engine.ask(job(probes()[:2], WrittenText("a" * (MOST_TEXT_CHARS + 1)))))
+
+    assert [(answer.status, answer.reason) for answer in answers] == [(Status.FAILED, "text_too_long")] * 2
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\ud800 half", "<|end_of_text|>", "<__media__>", "</s>[INST]", "\x00 nul"])
+async def test_any_text_is_answered(engine: Engine, text: str) -> None:
+    answers = await all_answers(engine.ask(job(probes()[:2], WrittenText(text))))
+
+    assert {answer.status for answer in answers} == {Status.OK}
 
 
 async def test_a_choice_has_a_probability_for_each_word(engine: Engine) -> None:

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import SecretStr
 
-from app.domain import Question, QuestionKind
+from app.domain import Question, QuestionKind, WrittenText
 from app.engine.catalogue import Catalogue
+from app.engine.quoting import quoted
 from app.engine.remote.breaker import Breaker
 from app.engine.remote.config import RemoteConfig, server_url
 from app.engine.remote.picture import data_uri
 from app.engine.remote.plain import plain
 from app.engine.remote.setup import remote_config
+from app.engine.remote.shown import shown as shown_of
 from app.engine.remote.slots import Slots
 from app.engine.remote.wire import read_completion, request_body
 from app.errors import ConfigurationError
@@ -163,6 +165,21 @@ def test_a_request_is_json_whatever_is_asked(model: str, prompt: str) -> None:
     shown, asked = body["messages"][0]["content"]
     assert (body["model"], asked["text"]) == (model, plain(prompt))
     assert shown == {"type": "image_url", "image_url": {"url": uri.decode()}}
+
+
+@given(st.text(), st.text())
+def test_a_text_goes_before_the_question_in_one_piece_and_no_picture_with_it(text: str, prompt: str) -> None:
+    said = shown_of(WrittenText(text))
+    body = json.loads(request_body("m", Question("q", QuestionKind.YES_NO, prompt), said, top_logprobs=20))
+    (asked,) = body["messages"][0]["content"]
+    assert asked == {"type": "text", "text": plain(f"{quoted(WrittenText(text))}{prompt}")}
+
+
+@pytest.mark.parametrize("mark", ["<|im_end|>", "</s>", "<start_of_turn>", "<__media__>", "[/INST]"])
+def test_no_text_spells_a_control_token_to_a_server(mark: str) -> None:
+    said = shown_of(WrittenText(f"hello {mark}"))
+    body = request_body("m", Question("q", QuestionKind.YES_NO, "?"), said, top_logprobs=20)
+    assert mark not in json.loads(body)["messages"][0]["content"][0]["text"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from app.engine.remote.config import RemoteConfig, server_url
 from app.engine.remote.engine import RemoteEngine
 from app.errors import EngineUnavailable
 from tests.engine.conftest import START_S
-from tests.engine.jobs import BOUND, all_answers, caption, job, picture, probes
+from tests.engine.jobs import BOUND, all_answers, caption, job, picture, probes, written
 from tests.engine.remote.scripted import asking
 from tests.engine.remote.servers import llama_cpp_server
 
@@ -35,6 +35,20 @@ async def test_probes_are_answered_as_the_local_engine_answers_them(
 ) -> None:
     for seed in range(4):
         asked = job(probes(), picture(seed))
+        local = {answer.question_id: answer for answer in await all_answers(same_prompt.ask(asked))}
+        remote = {answer.question_id: answer for answer in await all_answers(remote_engine.ask(asked))}
+        for question in probes():
+            one, other = local[question.id], remote[question.id]
+            assert one.log_yes is not None
+            assert one.log_no is not None
+            assert (other.log_yes, other.log_no) == pytest.approx((one.log_yes, one.log_no), abs=BOUND)
+
+
+async def test_a_text_is_judged_as_the_local_engine_judges_it(
+    same_prompt: LocalEngine, remote_engine: RemoteEngine
+) -> None:
+    for seed in range(2):
+        asked = job(probes(), written(seed))
         local = {answer.question_id: answer for answer in await all_answers(same_prompt.ask(asked))}
         remote = {answer.question_id: answer for answer in await all_answers(remote_engine.ask(asked))}
         for question in probes():

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import llama_cpp
 
-from app.domain import Picture, Question
+from app.domain import Picture, Question, WrittenText
+from app.engine.quoting import quoted
 from app.engine.schema import schema_grammar
 from app.engine.worker import decode
 from app.engine.worker.protocol import Answered, Ask, AskedQuestion, Done, Started
@@ -15,12 +16,13 @@ from app.engine.worker.scheduler import Scheduler
 MANY_TURNS = 5000
 
 
-def ask_of(shown: Picture, questions: Sequence[Question], number: int = 1, priority: int = 0) -> Ask:
+def ask_of(shown: Picture | WrittenText, questions: Sequence[Question], number: int = 1, priority: int = 0) -> Ask:
     return Ask(
         job=number,
         priority=priority,
-        width=shown.width,
-        height=shown.height,
+        width=shown.width if isinstance(shown, Picture) else 0,
+        height=shown.height if isinstance(shown, Picture) else 0,
+        text=quoted(shown) if isinstance(shown, WrittenText) else None,
         remaining_s=60.0,
         questions=tuple(
             AskedQuestion(
@@ -45,8 +47,11 @@ class Desk:
         self.model = resident.model
         self.scheduler = Scheduler(resident, self.said.append, clock=lambda: self.now)
 
-    def submit(self, shown: Picture, questions: Sequence[Question], number: int = 1, priority: int = 0) -> None:
-        self.scheduler.submit(ask_of(shown, questions, number, priority), shown.rgb)
+    def submit(
+        self, shown: Picture | WrittenText, questions: Sequence[Question], number: int = 1, priority: int = 0
+    ) -> None:
+        rgb = shown.rgb if isinstance(shown, Picture) else b""
+        self.scheduler.submit(ask_of(shown, questions, number, priority), rgb)
 
     def finish(self) -> None:
         for _ in range(MANY_TURNS):
@@ -72,13 +77,15 @@ class Desk:
         assert not self.scheduler.busy
         for sequence in range(1, self.model.sequences):
             assert llama_cpp.llama_memory_seq_pos_max(self.model.memory, sequence) == -1
-        if self.scheduler._opening is None:
+        room = self.scheduler._room
+        if room._opening is None:
             return
-        assert sorted(self.scheduler._free) == list(range(1, self.model.sequences))
-        assert self.scheduler._ledger.free_sequences == self.model.sequences - 1
+        assert sorted(room._free) == list(range(1, self.model.sequences))
+        assert room._ledger.free_sequences == self.model.sequences - 1
+        assert room._ledger.free_cells == self.model.context_tokens - len(room._opening)
 
 
-def run(resident: Resident, shown: Picture, questions: Sequence[Question]) -> dict[int, Answered]:
+def run(resident: Resident, shown: Picture | WrittenText, questions: Sequence[Question]) -> dict[int, Answered]:
     desk = Desk(resident)
     desk.submit(shown, questions)
     desk.finish()

@@ -16,6 +16,7 @@ from llama_cpp import mtmd_cpp
 from app.domain import Picture, Question, QuestionKind, Status
 from app.engine.base import AnswerWords, EngineConfig, ModelFiles
 from app.engine.process import load_order
+from app.engine.quoting import quoted
 from app.engine.runtime import Runtime
 from app.engine.worker import decode, logs, picture
 from app.engine.worker.memory import Account
@@ -23,7 +24,7 @@ from app.engine.worker.protocol import Answered
 from app.engine.worker.resident import Resident, load_resident
 from app.engine.worker.warm_up import warm_up
 from app.engine.worker.words import Logits, log_probabilities
-from tests.engine.jobs import caption, probes
+from tests.engine.jobs import caption, probes, written
 from tests.engine.jobs import picture as make_picture
 from tests.engine.tiny.pairs import write_pair
 from tests.engine.worker.desk import Desk, ask_of, run
@@ -204,6 +205,21 @@ def alone(family: Resident) -> dict[tuple[int, int], Answered]:
     }
 
 
+def test_answers_about_a_text_are_those_of_asking_one_by_one(family: Resident, clean: None) -> None:
+    tokenizer, form = family.tokenizer, family.form
+    before = tokenizer.form(form.before_picture)
+    for seed in range(2):
+        answers = run(family, written(seed), probes()[:8])
+        for number, probe in enumerate(probes()[:8]):
+            tail = tokenizer.form(form.after_picture) + asked_tokens(family, probe.prompt)
+            tokens = before + tokenizer.plain(quoted(written(seed))) + tail
+            entries = [decode.Entry(token, at, 1, at == len(tokens) - 1) for at, token in enumerate(tokens)]
+            ((_, logits),) = decode.decode(family.model, entries)
+            expected = log_probabilities(logits.copy(), family.words)
+            decode.forget(family.model, wipe=True)
+            assert (answers[number].log_yes, answers[number].log_no) == pytest.approx(expected, abs=BOUND)
+
+
 def test_a_remembered_encoding_gives_the_same_answers(family: Resident, clean: None) -> None:
     desk = Desk(family)
     for number in (1, 2):
@@ -212,6 +228,22 @@ def test_a_remembered_encoding_gives_the_same_answers(family: Resident, clean: N
 
     first, again = desk.answers(1), desk.answers(2)
     assert [again[n].log_yes for n in first] == pytest.approx([first[n].log_yes for n in first], abs=BOUND)
+
+
+def test_a_picture_that_is_larger_than_any_step_is_refused_at_once(tmp_path: Path) -> None:
+    """The tokens of gemma's pictures see each other, so they go through in one step or never."""
+    gemma = loaded("gemma3", tmp_path)
+    prefix = picture.tokenize(gemma.model, gemma.form, ask_of(make_picture(0), []), make_picture(0).rgb)
+    prefix.close()
+    too_small = replace(gemma, model=replace(gemma.model, step_tokens=prefix.picture_tokens - 1))
+    desk = Desk(too_small)
+
+    desk.submit(make_picture(0), probes()[:2])
+    desk.scheduler.turn()
+
+    assert {answer.reason for answer in desk.answers().values()} == {"picture_too_large_for_context"}
+    assert desk.done() is not None
+    desk.assert_empty()
 
 
 def test_it_warms_up(family: Resident, clean: None) -> None:
