@@ -3,6 +3,7 @@
 from app.domain.archive import Place, Span, StoredDecision
 from app.domain.audit import AuditEvent
 from app.domain.decision import (
+    NO_TEXT,
     Decision,
     DecisionRecord,
     Evaluation,
@@ -43,18 +44,18 @@ from app.domain.review import CaseKind, CaseState, ReviewCase, Verdict
 from app.domain.rulesets import Activation, ActivationSource, Change, RulesetText
 from app.domain.shadow import Comparison, ComparisonGroup, ShadowText, Tried
 from app.domain.value import Value, new_id
-from app.domain.words import Asked, Ground, Mode, Outcome, Severity, Status, TermKind, TextSource, Truth
+from app.domain.words import Ground, Mode, Outcome, Severity, Status, Subject, TermKind, TextSource, Truth
 from app.domain.writing import Writing, WrittenText, has_text, in_parts
 
 __all__ = [
     "BUILTIN_MATCHERS",
     "COUNTED_SCORE",
     "DEFAULT_VIEWS",
+    "NO_TEXT",
     "VIEWS",
     "Activation",
     "ActivationSource",
     "Answer",
-    "Asked",
     "AuditEvent",
     "Backdrop",
     "CaseKind",
@@ -103,6 +104,7 @@ __all__ = [
     "Statement",
     "Status",
     "StoredDecision",
+    "Subject",
     "TermKind",
     "TermOptions",
     "TextFinding",

@@ -69,8 +69,12 @@ class Violation(Value):
     statement: Statement | None = None
 
 
+#: The reason of a probe that is asked of texts alone, of an upload without one.
+NO_TEXT = "no text"
+
+
 class ProbeScore(Value):
-    """A probe as the policy sees it: the maximum over frames and languages, calibrated.
+    """A probe as the policy sees it: the maximum over frames, parts of the text and languages, calibrated.
 
     `lower_bound` says that some reading is missing, so that the true value may be higher than `p`.
     """
@@ -81,6 +85,11 @@ class ProbeScore(Value):
     mass: float | None = None
     lower_bound: bool = False
     calibrated: bool = False
+
+    @property
+    def absent(self) -> bool:
+        """There is nothing that it could be asked of, and that is known."""
+        return self.status is Status.SKIPPED and self.reason == NO_TEXT
 
 
 class PublishedText(Value):

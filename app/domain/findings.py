@@ -16,22 +16,24 @@ Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple
 
 
 class ProbeReading(Value):
-    """One probe question put to one frame.
+    """One probe question put to one frame, or to the part `text_part` of what the uploader wrote (then `frame` says
+    nothing).
 
     `log_yes` and `log_no` are natural logarithms of the probability that the first answer token is any of the yes
     (no) words, over the whole vocabulary; both are present exactly when `status` is ok.
     """
 
-    frame: int
+    frame: int = 0
     language: str
     status: Status
     reason: str | None = None
     log_yes: float | None = None
     log_no: float | None = None
+    text_part: int | None = None
 
 
 class ProbeFinding(Value):
-    """All readings of one probe: every frame in every asked language."""
+    """All readings of one probe: every frame, or part of the text, in every asked language."""
 
     readings: tuple[ProbeReading, ...]
 

@@ -1,10 +1,10 @@
-"""What a ruleset wants to know of a picture: the signals' order form."""
+"""What a ruleset wants to know of an upload: the signals' order form."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from app.domain.words import Severity, TermKind, TextSource
+from app.domain.words import Severity, Subject, TermKind, TextSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class ProbeQuestion:
     probe: str
     language: str
     text: str
+    subject: Subject = Subject.PICTURE
 
 
 #: The normalisations that can find a term, loosest last, with what a match found through each is worth (0..1). What

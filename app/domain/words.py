@@ -35,7 +35,7 @@ class Truth(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Asked(StrEnum):
+class Subject(StrEnum):
     """What a probe is asked of: the picture's frames, or what the uploader wrote."""
 
     PICTURE = "picture"

@@ -35,7 +35,8 @@ def in_parts(caption: str | None) -> Writing:
     """Every character is in a part, up to the most that there are. No part where there is nothing to read."""
     if caption is None or not has_text(caption):
         return Writing()
-    parts, start = [], 0
+    parts: list[WrittenText] = []
+    start = 0
     while len(parts) < MOST_PARTS:
         end = start + PART_CHARS
         parts.append(WrittenText(caption[start:end]))

@@ -1,5 +1,5 @@
-"""The questions about one frame: those whose answers are known are not asked, and those that somebody asks already are
-waited for."""
+"""The questions about one frame, or one part of the text: those whose answers are known are not asked, and those that
+somebody asks already are waited for."""
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from app.domain import Answer, EngineInfo, EngineJob, Frame, Question, Status, new_id
+from app.domain import Answer, EngineInfo, EngineJob, Frame, Question, Status, WrittenText, new_id
 from app.moderation.findings_cache import Part
 from app.moderation.flights import Landed, Leader, landing
 from app.moderation.ports import Answers, Engine
@@ -30,13 +30,13 @@ class Asking:
         self,
         engine: Engine,
         recall: Recall,
-        frame: Frame,
+        about: Frame | WrittenText,
         questions: Sequence[Question],
         heard: Callable[[Answer], None],
     ) -> None:
         self._engine = engine
         self._recall = recall
-        self._frame = frame
+        self._about = about
         self._heard = heard
         self._open = {question.id: question for question in questions}
         self._parts: dict[str, Part[Answer]] = {}
@@ -55,7 +55,7 @@ class Asking:
         """Returns when every question is answered, given up or late. Never raises for a fault of the engine."""
         before = self._engine.info
         for question in self._open.values():
-            part = self._recall.question(self._frame, question, before)
+            part = self._recall.question(self._about, question, before)
             if part is not None:
                 self._parts[question.id] = part
         try:
@@ -140,7 +140,7 @@ class Asking:
     async def _ask_engine(self, mine: Sequence[Question], watch: Stopwatch, before: EngineInfo) -> None:
         job = EngineJob(
             id=new_id("job"),
-            subject=self._frame.picture,
+            subject=self._about.picture if isinstance(self._about, Frame) else self._about,
             questions=tuple(mine),
             deadline_at=watch.deadline_at - FINISH_RESERVE_S,
         )

@@ -15,6 +15,7 @@ from app.domain import (
     Status,
     TextFinding,
     UploadContext,
+    WrittenText,
 )
 from app.moderation.asking import Asking
 from app.moderation.early_stop import EarlyStop
@@ -44,7 +45,7 @@ class Collector:
         """Without `stop` everything is asked to the end."""
         recall = self._memory.of(image)
         gathering = Gathering(self._signals, image, context, needs)
-        asking = gathering.asking(lambda at, heard: self._asking(image.frames[at], needs, recall, heard))
+        asking = gathering.asking(lambda at, heard: self._asking(gathering.subjects[at], needs, recall, heard))
         async with asyncio.TaskGroup() as group:
             if gathering.ocr is None:
                 group.create_task(self._read_text(gathering, image.frames, recall, watch))
@@ -92,8 +93,10 @@ class Collector:
                 gathering.codes = CodesFinding(status=Status.FAILED, reason=f"internal error: {type(fault).__name__}")
         gathering.news.set()
 
-    def _asking(self, frame: Frame, needs: Needs, recall: Recall, heard: Callable[[Answer], None]) -> Asking:
-        return Asking(self._engine, recall, frame, self._signals.questions(needs, frame), heard)
+    def _asking(
+        self, about: Frame | WrittenText, needs: Needs, recall: Recall, heard: Callable[[Answer], None]
+    ) -> Asking:
+        return Asking(self._engine, recall, about, self._signals.questions(needs, about), heard)
 
     async def _ask(self, gathering: Gathering, asking: Sequence[Asking], watch: Stopwatch) -> None:
         with watch.stage("model"):

@@ -33,7 +33,7 @@ from app.policy.ruleset import Ruleset
 def pins(
     ruleset: Ruleset, engine: EngineInfo, questions: Iterable[Question], *, ocr: str, codes: str, normaliser: str
 ) -> Pins:
-    """What decided, by digest. `questions` are those of the first frame: every kind of question is asked of it."""
+    """What decided, by digest. `questions` are all that there are, each once."""
     asked = [[question.id, question.kind.value, question.prompt, question.max_tokens] for question in questions]
     return Pins(
         ruleset=ruleset.digest,

@@ -10,6 +10,7 @@ from app.domain import (
     Answer,
     CodesFinding,
     Findings,
+    Frame,
     Image,
     KeywordFinding,
     Needs,
@@ -18,6 +19,7 @@ from app.domain import (
     TextFinding,
     TextSource,
     UploadContext,
+    WrittenText,
 )
 from app.metrics import FINDINGS
 from app.moderation.asking import Asking
@@ -43,7 +45,10 @@ class Gathering:
         self._image = image
         self._context = context
         self._needs = needs
-        self._answers: list[dict[str, Answer]] = [{} for _ in image.frames]
+        self._writing = signals.writing(needs, context.caption)
+        #: What there is a job about, each: the frames, and then the parts of the text.
+        self.subjects: tuple[Frame | WrittenText, ...] = (*image.frames, *self._writing.parts)
+        self._answers: list[dict[str, Answer]] = [{} for _ in self.subjects]
         self._asking: list[Asking] = []
         self._matched: tuple[Mapping[TextSource, TextFinding], KeywordFinding] | None = None
         self.news = asyncio.Event()
@@ -55,7 +60,7 @@ class Gathering:
             self.codes = CodesFinding(status=Status.SKIPPED, reason=NOT_ASKED)
 
     def asking(self, ask: Callable[[int, Callable[[Answer], None]], Asking]) -> Sequence[Asking]:
-        """`ask` makes that of one frame, by its place, and is told who hears the answers."""
+        """`ask` makes that of one subject, by its place, and is told who hears the answers."""
         self._asking = [ask(at, partial(self.heard, at)) for at in range(len(self._answers))]
         return self._asking
 
@@ -79,7 +84,8 @@ class Gathering:
     async def findings(self, recalled: Collection[str] = ()) -> Findings:
         """Of what is there; what is still to come has no finding that is ok."""
         needs, frames = self._needs, self._image.frames
-        answers = [dict(one) for one in self._answers]
+        answers = [dict(one) for one in self._answers[: len(frames)]]
+        text_answers = [dict(one) for one in self._answers[len(frames) :]]
         ocr = self.ocr or TextFinding(status=Status.SKIPPED, reason=DECIDED)
         codes = self.codes or CodesFinding(status=Status.SKIPPED, reason=DECIDED)
         scene = self._signals.scene.read(needs, frames, answers)
@@ -87,7 +93,7 @@ class Gathering:
         keywords = await self._keywords(ocr, model_text, codes, scene)
         return Findings(
             image=self._image.facts,
-            probes=self._signals.probes.read(needs, frames, answers),
+            probes=self._signals.probes.read(needs, frames, answers, self._writing, text_answers),
             ocr=ocr,
             model_text=model_text,
             codes=codes,
@@ -98,7 +104,7 @@ class Gathering:
         )
 
     def heard(self, at: int, answer: Answer) -> None:
-        """An answer to a question about the frame at this place."""
+        """An answer to a question about the subject at this place."""
         self._answers[at][answer.question_id] = answer
         self.news.set()
 

@@ -105,7 +105,7 @@ class Moderator:
         decision_id = new_id("dec")
         with watch.stage("intake"):
             file = await self._decoding.inspect(upload.data)
-            known = self._known(file, ruleset)
+            known = self._known(file, upload.context.caption, ruleset)
             if known is None:
                 place.ask(engine_queue_depth=self._engine.info.queue_depth)
                 image = await self._decoding.decode(file, watch)
@@ -130,12 +130,13 @@ class Moderator:
             return None
         return await self._decisions.find_idempotent(upload.key_id, upload.idempotency_key, upload.digest)
 
-    def _known(self, file: Inspected, ruleset: Ruleset) -> Repeat | None:
-        """All that the ruleset asks of this picture, where all of it was asked before."""
+    def _known(self, file: Inspected, caption: str | None, ruleset: Ruleset) -> Repeat | None:
+        """All that the ruleset asks of this picture and what is written beside it, where all of it was asked before."""
         outline = self._decoding.recalled(file)
         if outline is None:
             return None
-        known = repeat(outline, self._memory.of(outline), self._signals, ruleset.needs, self._engine.info)
+        recall = self._memory.of(outline)
+        known = repeat(outline, recall, self._signals, ruleset.needs, self._engine.info, caption=caption)
         if known is not None:
             self._decoding.count_recalled()
         return known
@@ -166,7 +167,7 @@ class Moderator:
             pins=compose.pins(
                 ruleset,
                 engine,
-                self._signals.questions(ruleset.needs, image.frames[0]),
+                self._signals.prompts(ruleset.needs, image.frames[0]),
                 ocr=self._signals.reader.version if ruleset.needs.read_text else "off",
                 codes=self._signals.codes.version if ruleset.needs.read_codes else "off",
                 normaliser=self._signals.matcher.normaliser,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from app.domain import Answer, CodesFinding, EngineInfo, Frame, Image, Question, Status, TextFinding
+from app.domain import Answer, CodesFinding, EngineInfo, Frame, Image, Question, Status, TextFinding, WrittenText
 from app.metrics import FINDINGS_ASKED
 from app.moderation.findings_cache import FindingsCache, Part
 from app.moderation.flights import Flights, landing
@@ -98,13 +98,15 @@ class Recall:
             return None
         return Part(self._picture, self._cache.digest(name, version, self._plan), shape)
 
-    def question(self, frame: Frame, question: Question, engine: EngineInfo) -> Part[Answer] | None:
+    def question(self, about: Frame | WrittenText, question: Question, engine: EngineInfo) -> Part[Answer] | None:
         """Which answer is wanted, whatever a policy calls the question. None where nothing can be remembered: without
-        a digest nobody knows which model answers."""
+        a digest nobody knows which model answers. What is known of a text is kept with the picture it came with, and
+        goes when that does."""
         if self._cache is None or engine.model_digest is None:
             return None
         pins = engine.name, engine.model_digest, engine.projector_digest
-        return Part(self._picture, self._cache.digest(pins, self._plan, frame.index, replace(question, id="")), _ANSWER)
+        of = (self._plan, about.index) if isinstance(about, Frame) else about
+        return Part(self._picture, self._cache.digest(pins, of, replace(question, id="")), _ANSWER)
 
     def keep(self, part: Part[T], found: T) -> None:
         if self._cache is not None:

@@ -3,7 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from app.domain import Answer, CodesFinding, EngineInfo, Findings, Image, Needs, TextFinding, UploadContext
+from app.domain import (
+    Answer,
+    CodesFinding,
+    EngineInfo,
+    Findings,
+    Frame,
+    Image,
+    Needs,
+    TextFinding,
+    UploadContext,
+    WrittenText,
+)
 from app.moderation.gathering import Gathering, count
 from app.moderation.recall import CODES, TEXT, Recall, name_of
 from app.moderation.signals import Signals
@@ -13,7 +24,7 @@ from app.moderation.timing import Stopwatch
 @dataclass(frozen=True, slots=True)
 class Repeat:
     """All of it was taken at one moment, so that nothing of it can be gone when it is used. `image` has no pixels,
-    `engine` is who gave the `answers`, which are by frame and question id."""
+    `engine` is who gave the `answers`, which are by frame, or part of the text, and question id."""
 
     image: Image
     engine: EngineInfo
@@ -36,7 +47,9 @@ class Repeat:
         return findings
 
 
-def repeat(image: Image, recall: Recall, signals: Signals, needs: Needs, engine: EngineInfo) -> Repeat | None:
+def repeat(
+    image: Image, recall: Recall, signals: Signals, needs: Needs, engine: EngineInfo, *, caption: str | None
+) -> Repeat | None:
     """None where anything has to be asked. `recall` is that of `image`."""
     ocr = codes = None
     names: list[str] = []
@@ -51,10 +64,11 @@ def repeat(image: Image, recall: Recall, signals: Signals, needs: Needs, engine:
             return None
         names.append("codes")
     answers: list[Mapping[str, Answer]] = []
-    for frame in image.frames:
+    subjects: list[Frame | WrittenText] = [*image.frames, *signals.writing(needs, caption).parts]
+    for about in subjects:
         found: dict[str, Answer] = {}
-        for question in signals.questions(needs, frame):
-            answer = recall.glance(recall.question(frame, question, engine))
+        for question in signals.questions(needs, about):
+            answer = recall.glance(recall.question(about, question, engine))
             if answer is None:
                 return None
             found[question.id] = replace(answer, question_id=question.id)

@@ -22,9 +22,16 @@ from app.domain import (
     Frame,
     Image,
     Needs,
+    Picture,
     Priority,
     ProbeFinding,
+    Question,
+    Subject,
     Tried,
+    Writing,
+    WrittenText,
+    has_text,
+    in_parts,
     new_id,
 )
 from app.metrics import SHADOW_COMPARISONS, SHADOW_LEFT
@@ -134,7 +141,7 @@ class ShadowRunner:
             self._wait(_Waiting(rules, decided))
         if shadow is not None:
             waiting = _Waiting(policy_trial(shadow), decided)
-            more = wanting(ruleset.needs, shadow.needs)
+            more = wanting(ruleset.needs, shadow.needs, text=has_text(record.context.caption))
             if more is None or not self._asks(decided.decision_id):
                 self._wait(waiting)
             else:
@@ -217,20 +224,26 @@ class ShadowRunner:
                 self._wait(replace(one.waiting, decided=replace(one.waiting.decided, extra=extra)))
 
     async def _ask(self, one: _ToAsk) -> Mapping[str, ProbeFinding]:
-        frames = await one.frames()
+        """A picture of which nothing is asked is not decoded again."""
+        needs, subjects = one.needs, {probe.subject for probe in one.needs.probes}
+        frames = await one.frames() if Subject.PICTURE in subjects else ()
+        caption = one.waiting.decided.context.caption
+        writing = in_parts(caption) if Subject.TEXT in subjects else Writing()
         deadline_at = time.monotonic() + _ASK_WITHIN_S
-        answers: list[dict[str, Answer]] = []
-        for frame in frames:
-            job = EngineJob(
-                id=new_id("job"),
-                subject=frame.picture,
-                questions=tuple(self._probes.questions(one.needs, frame)),
-                deadline_at=deadline_at,
-                priority=Priority.BULK,
-            )
-            async with aclosing(self._engine.ask(job)) as stream:
-                answers.append({answer.question_id: answer async for answer in stream})
-        return self._probes.read(one.needs, frames, answers)
+        answers = [
+            await self._answers(frame.picture, self._probes.questions(needs, frame), deadline_at) for frame in frames
+        ]
+        text_answers = [
+            await self._answers(part, self._probes.text_questions(needs), deadline_at) for part in writing.parts
+        ]
+        return self._probes.read(needs, frames, answers, writing, text_answers)
+
+    async def _answers(
+        self, subject: Picture | WrittenText, questions: Sequence[Question], deadline_at: float
+    ) -> Mapping[str, Answer]:
+        job = EngineJob(new_id("job"), subject, tuple(questions), deadline_at, Priority.BULK)
+        async with aclosing(self._engine.ask(job)) as stream:
+            return {answer.question_id: answer async for answer in stream}
 
     def _leave(self, why: str, decisions: int, fault: Exception | None = None) -> None:
         SHADOW_LEFT.labels(why).inc(decisions)

@@ -1,8 +1,11 @@
 """What was never asked of a picture: a probe that is newer than the decision, a reader that was off, a question that an
 early stop spared. A fault is something else: it was asked, and there is no answer."""
 
-from app.domain import Findings, ProbeFinding, Status
+from collections.abc import Collection
+
+from app.domain import Findings, ProbeFinding, Status, Subject
 from app.policy.evaluate import Seen
+from app.policy.probe_scores import looked_at, place_of
 from app.policy.ruleset import Ruleset
 from app.policy.scores import probe_of
 
@@ -12,18 +15,21 @@ def never_asked(ruleset: Ruleset, findings: Findings, seen: Seen) -> frozenset[s
     blame = seen.facts.blame
     if not blame:
         return frozenset()
-    languages = ruleset.policy.defaults.ask
-    frames = {reading.frame for finding in findings.probes.values() for reading in finding.readings}
-    frames |= set(range(findings.image.frames_sampled))
-    expected = {(frame, language) for frame in frames for language in languages}
+    policy, places = ruleset.policy, looked_at(findings)
+    expected = {
+        subject: {((subject, at), language) for at in at_all for language in policy.defaults.ask}
+        for subject, at_all in places.items()
+    }
     probes = {
         name
         for name, score in seen.probes.items()
-        if (score.p is None or score.lower_bound) and not _was_asked(findings.probes.get(name), expected)
+        if (score.p is None or score.lower_bound)
+        and not score.absent
+        and not _was_asked(findings.probes.get(name), [expected[one] for one in policy.probes[name].applies_to])
     }
     scores = {
         f"scores.{name}"
-        for name, score in ruleset.policy.scores.items()
+        for name, score in policy.scores.items()
         if any(probe_of(part) in probes for part in score.parts)
     }
     skipped = {
@@ -35,8 +41,8 @@ def never_asked(ruleset: Ruleset, findings: Findings, seen: Seen) -> frozenset[s
     return frozenset((names | scores | skipped) & blame.keys())
 
 
-def _was_asked(finding: ProbeFinding | None, expected: set[tuple[int, str]]) -> bool:
+def _was_asked(finding: ProbeFinding | None, expected: Collection[set[tuple[tuple[Subject, int], str]]]) -> bool:
     if finding is None:
         return False
-    asked = {(one.frame, one.language) for one in finding.readings if one.status is not Status.SKIPPED}
-    return expected <= asked
+    asked = {(place_of(one), one.language) for one in finding.readings if one.status is not Status.SKIPPED}
+    return all(places <= asked for places in expected)

@@ -7,7 +7,8 @@
         given: {probes.knives.p: 0.95}
         expect: reject
 
-What a case does not give is known and harmless: nothing seen, nothing found. `unknown` says that it is not known.
+What a case does not give is known and harmless: nothing seen, nothing found. `unknown` says that it is not known, and
+`absent`, of a probe that is asked of texts, that there is no text.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.domain import Outcome, ProbeScore, Status
+from app.domain import NO_TEXT, Outcome, ProbeScore, Status, Subject
 from app.errors import PolicyProblem
 from app.policy.cel_syntax import Scalar
 from app.policy.evaluate import Seen
@@ -23,12 +24,13 @@ from app.policy.facts import Facts
 from app.policy.regular import read_regular
 from app.policy.replay import Row, replay
 from app.policy.ruleset import Ruleset
-from app.policy.scores import score_category
+from app.policy.scores import probe_of, score_category
 from app.policy.source import Source
 from app.policy.vocabulary import Kind, did_you_mean
 from app.policy.yaml_text import MAX_BYTES, read_yaml
 
 UNKNOWN = "unknown"
+ABSENT = "absent"
 _FIELDS = ("name", "given", "expect")
 _KINDS: Mapping[Kind, tuple[type, ...]] = {
     Kind.BOOL: (bool,),
@@ -116,10 +118,19 @@ def _mistakes(ruleset: Ruleset, name: str, value: Any, source: Source, path: Any
         yield source.key_problem(path, "scores are made of probes: give `probes.<id>.p`")
     elif name not in kinds:
         yield source.key_problem(path, f"unknown name `{name}`", hint=did_you_mean(name, kinds))
+    elif value == ABSENT and kinds[name] is Kind.DOUBLE:
+        if not _of_texts_alone(ruleset, name):
+            yield source.problem(path, f"`{name}` is never absent: only a probe with `applies_to: text` is")
     elif value != UNKNOWN and (
         not isinstance(value, _KINDS[kinds[name]]) or (isinstance(value, bool) and kinds[name] is not Kind.BOOL)
     ):
         yield source.problem(path, f"`{name}` is of type {kinds[name].value}")
+
+
+def _of_texts_alone(ruleset: Ruleset, name: str) -> bool:
+    """`name` is that of a probe's `p` or `mass`."""
+    probe = ruleset.policy.probes.get(probe_of(name)) if name.startswith("probes.") else None
+    return probe is not None and probe.applies_to == (Subject.TEXT,)
 
 
 def _seen(ruleset: Ruleset, given: Mapping[str, Any]) -> Seen:
@@ -130,21 +141,26 @@ def _seen(ruleset: Ruleset, given: Mapping[str, Any]) -> Seen:
         if not name.startswith(("thresholds.", "scores."))
     }
     known |= {name: 1.0 for name in known if name.startswith("probes.") and name.endswith(".mass")}
+    without = {probe_of(name) for name, value in given.items() if value == ABSENT and name.startswith("probes.")}
     for name, value in given.items():
         if value == UNKNOWN:
             del known[name]
-        else:
+        elif value != ABSENT or not name.startswith("probes."):
             known[name] = float(value) if kinds[name] is Kind.DOUBLE else value
-    probes = {name: _probe(known.get(f"probes.{name}.p")) for name in ruleset.policy.probes}
+    probes = {name: _probe(known.get(f"probes.{name}.p"), absent=name in without) for name in ruleset.policy.probes}
     scores = {name: score_category(score, probes) for name, score in ruleset.policy.scores.items()}
-    facts = Facts(known=known)
+    facts = Facts(known=known, absent={f"probes.{name}.{part}" for name in without for part in ("p", "mass")})
     for name, score in scores.items():
+        if score.absent:
+            facts.absent.add(f"scores.{name}")
         if score.value is not None:
             (facts.at_least if score.lower_bound else facts.known)[f"scores.{name}"] = score.value
     return Seen(facts, probes, scores)
 
 
-def _probe(p: Scalar | None) -> ProbeScore:
+def _probe(p: Scalar | None, *, absent: bool) -> ProbeScore:
+    if absent:
+        return ProbeScore(status=Status.SKIPPED, reason=NO_TEXT)
     if p is None:
         return ProbeScore(status=Status.FAILED, reason="unknown in this case")
     return ProbeScore(status=Status.OK, p=float(p), mass=1.0)

@@ -159,9 +159,10 @@ def needs_of(draft: Draft, names: Iterable[str], lists: tuple[KeywordList, ...])
     asked = {probe_of(name) for name in names if name.startswith("probes.")}
     return Needs(
         probes=tuple(
-            ProbeQuestion(name, language, probe.questions[language])
+            ProbeQuestion(name, language, probe.questions[language], subject)
             for name, probe in draft.probes.items()
             if name in asked
+            for subject in probe.applies_to
             for language in draft.defaults.ask
         ),
         read_text=signals.ocr,

@@ -53,6 +53,7 @@ def see(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_d
         languages=policy.defaults.ask,
         min_mass=policy.defaults.min_mass,
         model_digest=model_digest,
+        caption=context.caption,
     )
     scores = {name: score_category(score, probes) for name, score in policy.scores.items()}
     facts = gather(findings, context, needs=ruleset.needs, probes=probes, scores=scores, formulas=policy.scores)
@@ -60,12 +61,14 @@ def see(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_d
 
 
 class _Judged(NamedTuple):
-    """A rule and what came of it; `leaves` are the results of its conditions."""
+    """A rule and what came of it; `leaves` are the results of its conditions. `vain`: it would allow something only
+    because of what a text that is not there does not say."""
 
     compiled: CompiledRule
     result: Truth
     leaves: tuple[Truth, ...]
     overridden_by: str | None = None
+    vain: bool = False
 
     @property
     def live(self) -> bool:
@@ -88,7 +91,18 @@ def _judge_rules(program: Program, facts: Facts) -> list[_Judged]:
     for compiled in program.rules:
         results = judge.all(compiled.leaves)
         judged.append(_Judged(compiled, compiled.fold(results), results))
-    return judged
+    return [_unless_vain(one, program, facts) for one in judged] if facts.absent else judged
+
+
+def _unless_vain(one: _Judged, program: Program, facts: Facts) -> _Judged:
+    """An allow rule that is true whatever a text would say stays true."""
+    if not one.allows or one.result is not Truth.TRUE or facts.absent.isdisjoint(one.compiled.names):
+        return one
+    there = _there({**facts.known, **program.thresholds}, facts)
+    leaves = LeafJudge(program.compiler, there, facts.at_least).all(one.compiled.leaves)
+    if one.compiled.fold(leaves) is Truth.TRUE:
+        return one
+    return one._replace(result=Truth.FALSE, leaves=leaves, vain=True)
 
 
 class LeafJudge:
@@ -250,9 +264,11 @@ def _results(policy: Policy, program: Program, judged: Iterable[_Judged], facts:
     for one in judged:
         trace = []
         for leaf, result in zip(one.compiled.leaves, one.leaves, strict=True):
-            made = seen.get(leaf.text)
+            made = None if one.vain else seen.get(leaf.text)
             if made is None:
-                made = seen[leaf.text] = _trace(leaf, result, shown, facts.at_least)
+                made = _trace(leaf, result, _there(shown, facts) if one.vain else shown, facts.at_least)
+            if not one.vain:
+                seen[leaf.text] = made
             trace.append(made)
         results.append(
             RuleResult.unchecked(
@@ -268,6 +284,10 @@ def _results(policy: Policy, program: Program, judged: Iterable[_Judged], facts:
             )
         )
     return tuple(results)
+
+
+def _there(shown: Mapping[str, Scalar], facts: Facts) -> dict[str, Scalar]:
+    return {name: value for name, value in shown.items() if name not in facts.absent}
 
 
 def _trace(leaf: Condition, result: Truth, shown: Mapping[str, Scalar], at_least: Mapping[str, Number]) -> LeafTrace:

@@ -2,14 +2,13 @@
 another."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from app.domain import Findings, LeafTrace, Mode, Outcome, Truth, UploadContext
 from app.policy.bounds import Number
 from app.policy.cel_syntax import Call, Const, Name, Node, Scalar, walk
 from app.policy.evaluate import Seen, evaluate, see
-from app.policy.facts import Facts
 from app.policy.promotion import COMPARISONS
 from app.policy.replay import Row, replay
 from app.policy.ruleset import AllOf, AnyOf, Not, Program, Ruleset, Tree
@@ -60,7 +59,7 @@ def explain(ruleset: Ruleset, findings: Findings, context: UploadContext, *, mod
         on = f" [on {result.surface}]" if result.surface else ""
         lines.append(f"{result.id}{mode}{on}: {_MARKS[result.result]}{said}{aside}")
         leaves = {id(leaf): trace for leaf, trace in zip(rules[result.id].leaves, traces, strict=True)}
-        lines += [f"  {line}" for line in _tree(rules[result.id].tree, leaves)]
+        lines += [f"  {line}" for line in _tree(rules[result.id].tree, leaves, seen.facts.absent)]
     return Explanation(
         outcome=evaluation.outcome,
         lines=tuple(lines),
@@ -83,20 +82,20 @@ def _surface_lines(ruleset: Ruleset, program: Program) -> Iterator[str]:
             yield f"  {one.rule.id}: off"
 
 
-def _tree(tree: Tree, leaves: Mapping[int, LeafTrace]) -> Iterator[str]:
+def _tree(tree: Tree, leaves: Mapping[int, LeafTrace], absent: Collection[str]) -> Iterator[str]:
     match tree:
         case AnyOf(parts=parts) | AllOf(parts=parts):
             yield "any of" if isinstance(tree, AnyOf) else "all of"
             for part in parts:
-                yield from (f"  {line}" for line in _tree(part, leaves))
+                yield from (f"  {line}" for line in _tree(part, leaves, absent))
         case Not(part=part):
             yield "not"
-            yield from (f"  {line}" for line in _tree(part, leaves))
+            yield from (f"  {line}" for line in _tree(part, leaves, absent))
         case _:
             trace = leaves[id(tree)]
             yield f"{_MARKS[trace.result]:8}{trace.condition}"
             for name, value in trace.values.items():
-                yield f"{'':8}  {name} = {_shown(value)}"
+                yield f"{'':8}  {name} = {_shown(value)}{' (no text)' if name in absent else ''}"
 
 
 def _shown(value: Scalar | None) -> str:
@@ -135,7 +134,7 @@ class _Search:
         if name.startswith("thresholds."):
             return replay(self._ruleset, [Row(self._seen)], thresholds={self._program.place(name): value}).outcome(0)
         facts = self._seen.facts
-        moved = Facts({**facts.known, name: value, **self._scores_with(name, value)}, facts.at_least, facts.blame)
+        moved = replace(facts, known={**facts.known, name: value, **self._scores_with(name, value)})
         return replay(self._ruleset, [Row(replace(self._seen, facts=moved))]).outcome(0)
 
     def _scores_with(self, name: str, value: Number) -> dict[str, Number]:
@@ -186,6 +185,8 @@ class _Search:
                 return None
 
     def _value(self, name: str) -> Number | None:
+        if name in self._seen.facts.absent:
+            return None  # a text that is not there cannot say something else
         value = self._program.thresholds.get(name, self._seen.facts.known.get(name))
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 

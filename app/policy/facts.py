@@ -26,12 +26,16 @@ from app.policy.text_scores import best_score, category_score, counts, highest_s
 class Facts:
     """Every name of the vocabulary is in `known`, or in `at_least` (the value is this or higher), or missing.
 
+    `absent` are those that speak of a text that is not there. They are in `known` too: nothing says yes where there is
+    nothing. What is allowed may not rest on that.
+
     `blame` says, for a name that is not in `known`, which findings are to blame: `probes.violence: timeout`.
     """
 
     known: dict[str, Scalar] = field(default_factory=dict)
     at_least: dict[str, Number] = field(default_factory=dict)
     blame: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)
 
 
 def gather(
@@ -50,6 +54,8 @@ def gather(
     for name, probe in probes.items():
         _add_probe(facts, name, probe)
     for name, score in scores.items():
+        if score.absent:
+            facts.absent.add(f"scores.{name}")
         blame = {line for part in formulas[name].parts for line in _probe_blame(probe_of(part), probes)}
         _add(facts, f"scores.{name}", score.value, lower_bound=score.lower_bound, blame=blame)
     broken = broken_sources(findings, context)
@@ -118,6 +124,10 @@ def _add_probe(facts: Facts, name: str, probe: ProbeScore) -> None:
         facts.known[f"probes.{name}.p"] = probe.p
         facts.known[f"probes.{name}.mass"] = probe.mass
         return
+    if probe.absent:
+        facts.known.update({f"probes.{name}.p": 0.0, f"probes.{name}.mass": 1.0})
+        facts.absent.update((f"probes.{name}.p", f"probes.{name}.mass"))
+        return
     blame = _probe_blame(name, {name: probe})
     _add(facts, f"probes.{name}.p", probe.p, lower_bound=probe.lower_bound, blame=blame)
     # The smallest mass over all readings: with one missing it is bounded on neither side that a policy asks about.
@@ -126,7 +136,7 @@ def _add_probe(facts: Facts, name: str, probe: ProbeScore) -> None:
 
 def _probe_blame(name: str, probes: Mapping[str, ProbeScore]) -> list[str]:
     probe = probes.get(name)
-    if probe is None or (probe.status is Status.OK and not probe.lower_bound):
+    if probe is None or probe.absent or (probe.status is Status.OK and not probe.lower_bound):
         return []
     status = "incomplete" if probe.status is Status.OK else probe.status.value
     return [f"probes.{name}: {status}" + (f" ({probe.reason})" if probe.reason else "")]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PlainValidator
 
-from app.domain import Outcome, Severity
+from app.domain import Outcome, Severity, Subject
 
 #: Conditions speak of these by name, so that CEL's own words cannot be ids.
 _CEL_WORDS = frozenset(
@@ -131,6 +131,21 @@ def one_of(words: tuple[str, ...]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _subjects(value: Any) -> tuple[Subject, ...]:
+    """One word, or a list of different ones; in the order of the vocabulary, which is no order."""
+    words = value if isinstance(value, list | tuple) else [value]
+    known = [subject.value for subject in Subject]
+    for word in words:
+        if word not in known:
+            close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
+            said = f"`{word}` is none; " if isinstance(value, list | tuple) else ""
+            hint = f": did you mean `{close[0]}`?" if close else ""
+            raise ValueError(f"{said}must be `picture`, `text` or `[picture, text]`{hint}")
+    if not words or len(set(words)) < len(words):
+        raise ValueError("must name each of `picture` and `text` once at most, and one of them at least")
+    return tuple(subject for subject in Subject if subject in words)
+
+
 def _some_text(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
@@ -159,6 +174,7 @@ SurfaceName = Annotated[str, AfterValidator(_surface_name)]
 RuleId = Annotated[str, AfterValidator(_rule_id)]
 Language = Annotated[str, AfterValidator(_language)]
 Text = Annotated[str, AfterValidator(_some_text)]
+Subjects = Annotated[tuple[Subject, ...], PlainValidator(_subjects)]
 Texts = Annotated[dict[Language, Text], Field(min_length=1)]
 Number = Annotated[int | float, PlainValidator(_number)]
 MinMass = Annotated[float, PlainValidator(_share)]

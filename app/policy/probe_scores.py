@@ -1,11 +1,11 @@
 """From a probe's raw readings to the one number that the policy sees."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import exp
 from typing import NamedTuple
 
-from app.domain import Findings, ProbeFinding, ProbeReading, ProbeScore, Status
+from app.domain import NO_TEXT, Findings, ProbeFinding, ProbeReading, ProbeScore, Status, Subject, has_text
 from app.policy.schema import Calibration, Probe
 
 #: `failed` with this reason: the model was asked and said neither yes nor no.
@@ -19,6 +19,7 @@ _MASS_SLACK = 1e-3
 
 #: Which status names a probe without any good reading: a fault says more than a late or an omitted answer.
 _GRAVEST = (Status.FAILED, Status.TIMEOUT, Status.SKIPPED)
+_PICTURE_ALONE = (Subject.PICTURE,)
 
 
 class _Read(NamedTuple):
@@ -37,43 +38,73 @@ def score_probes(
     languages: Collection[str],
     min_mass: float,
     model_digest: str | None,
+    caption: str | None = None,
 ) -> dict[str, ProbeScore]:
-    """The score of each probe. Each is expected to have a reading for every looked-at frame in every language: one
-    that is not there counts as missing."""
-    frames = _frames(findings)
+    """The score of each probe. Each is expected to have a reading for every looked-at frame, or for every part of the
+    text, in every language: one that is not there counts as missing. `caption` is what the upload's context has, where
+    the findings have none."""
+    places = looked_at(findings, caption)
+    frames = places[Subject.PICTURE]
     only = (*frames, *languages) if len(frames) == len(languages) == 1 else None
-    scorer = _Scorer(frames, languages, only, min_mass, model_digest)
+    scorer = _Scorer(places, languages, only, min_mass, model_digest)
     return {name: scorer.score(probe, findings.probes.get(name)) for name, probe in probes.items()}
 
 
-def _frames(findings: Findings) -> set[int]:
-    seen = {reading.frame for finding in findings.probes.values() for reading in finding.readings}
-    return seen | set(range(findings.image.frames_sampled))
+def looked_at(findings: Findings, caption: str | None = None) -> dict[Subject, set[int]]:
+    """The frames that were looked at, and the parts of the text: none where there is no text."""
+    frames, parts = set(range(findings.image.frames_sampled)), set[int]()
+    for finding in findings.probes.values():
+        for reading in finding.readings:
+            if reading.text_part is None:
+                frames.add(reading.frame)
+            else:
+                parts.add(reading.text_part)
+    if has_text(findings.caption or caption):
+        parts.add(0)
+    return {Subject.PICTURE: frames, Subject.TEXT: parts}
+
+
+def place_of(reading: ProbeReading) -> tuple[Subject, int]:
+    """What a reading is of."""
+    return (Subject.PICTURE, reading.frame) if reading.text_part is None else (Subject.TEXT, reading.text_part)
 
 
 @dataclass(frozen=True, slots=True)
 class _Scorer:
     """`only` is the frame and the language, where there is one of each."""
 
-    frames: set[int]
+    places: Mapping[Subject, set[int]]
     languages: Collection[str]
     only: tuple[object, ...] | None
     min_mass: float
     model_digest: str | None
 
     def score(self, probe: Probe, finding: ProbeFinding | None) -> ProbeScore:
+        if not any(self.places[subject] for subject in probe.applies_to):
+            return ProbeScore(status=Status.SKIPPED, reason=NO_TEXT)
         if finding is None or not finding.readings:
             return ProbeScore(status=Status.SKIPPED, reason=NOT_ASKED)
         fitted = probe.calibration
         calibration = fitted if fitted and fitted.model == self.model_digest else None
         first = finding.readings[0]
-        if len(finding.readings) == 1 and self.only == (first.frame, first.language):  # by far the most common
+        if (
+            len(finding.readings) == 1
+            and self.only == (first.frame, first.language)
+            and first.text_part is None
+            and probe.applies_to == _PICTURE_ALONE
+        ):  # by far the most common
             only = _judge(first, calibration, self.min_mass)
             if only.p is not None:
                 return _score(only.p, only.mass, calibrated=calibration is not None)
-        reads = [_judge(reading, calibration, self.min_mass) for reading in finding.readings]
-        asked = {(reading.frame, reading.language) for reading in finding.readings}
-        absent = sum((frame, language) not in asked for frame in self.frames for language in self.languages)
+        readings = [reading for reading in finding.readings if place_of(reading)[0] in probe.applies_to]
+        reads = [_judge(reading, calibration, self.min_mass) for reading in readings]
+        asked = {(place_of(reading), reading.language) for reading in readings}
+        absent = sum(
+            ((subject, at), language) not in asked
+            for subject in probe.applies_to
+            for at in self.places[subject]
+            for language in self.languages
+        )
         return _best(reads + [_Read(Status.SKIPPED, NOT_ASKED)] * absent, calibrated=calibration is not None)
 
 

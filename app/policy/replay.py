@@ -7,37 +7,22 @@ something that was never asked of its picture has none: it is not replayable, an
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain import Mode, Outcome, Truth
+from app.domain import Mode, Outcome
 from app.policy.breath import breathe
-from app.policy.cel_syntax import Scalar
-from app.policy.conditions import Condition
-from app.policy.evaluate import LeafJudge, Seen
+from app.policy.columns import Leaves, Row
 from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Ruleset, Tree
 from app.policy.simple import Both
-from app.policy.vocabulary import Kind
+
+__all__ = ["Replayed", "Row", "replay"]
 
 Bools: TypeAlias = NDArray[np.bool_]
 
-_BLANKS: Mapping[Kind, tuple[Any, Any]] = {
-    Kind.BOOL: (False, np.bool_),
-    Kind.INT: (0, np.int64),
-    Kind.DOUBLE: (0.0, np.float64),
-    Kind.STRING: ("", np.object_),
-}
 _OUTCOMES = sorted(Outcome, key=lambda outcome: outcome.severity)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What is seen of one decision, and the names whose values were never asked for."""
-
-    seen: Seen
-    unasked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +39,6 @@ class Replayed:
 
     def outcome(self, row: int) -> Outcome | None:
         return _OUTCOMES[self.severity[row]] if self.replayable[row] else None
-
-
-class _Columns:
-    """The known facts of the rows, column by column."""
-
-    def __init__(self, rows: Sequence[Row], kinds: Mapping[str, Kind], thresholds: Mapping[str, int | float]) -> None:
-        self._known = [row.seen.facts.known for row in rows]
-        self._kinds = kinds
-        self._thresholds = thresholds
-        self._made: dict[str, tuple[NDArray[Any], Bools]] = {}
-        self.rows = len(rows)
-
-    def column(self, name: str) -> tuple[NDArray[Any], Bools]:
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
-
-    def _make(self, name: str) -> tuple[NDArray[Any], Bools]:
-        if name in self._thresholds:
-            return np.full(self.rows, self._thresholds[name]), np.ones(self.rows, bool)
-        blank, kind = _BLANKS[self._kinds[name]]
-        found = [known.get(name) for known in self._known]
-        there = np.fromiter((value is not None for value in found), bool, self.rows)
-        if not there.all():
-            found = [blank if value is None else value for value in found]
-        return np.array(found, dtype=kind), there
 
 
 def replay(ruleset: Ruleset, rows: Sequence[Row], *, thresholds: Mapping[str, int | float] | None = None) -> Replayed:
@@ -152,8 +111,7 @@ class _Replay:
         self._default = ruleset.policy.defaults.on_unknown
         self._rows = rows
         self._thresholds = program.thresholds_with(moved)
-        self._columns = _Columns(rows, self._program.compiler.kinds, self._thresholds)
-        self._leaves: dict[str, Both] = {}
+        self._leaves = Leaves(program, rows, self._thresholds)
         self._unasked_rows: dict[str, Bools] = {}
 
     def result(self) -> Replayed:
@@ -221,52 +179,39 @@ class _Replay:
         bound, unclear = self._none, self._none
         for name in compiled.binding:
             count = f"keywords.{name}.count"
-            values, known = self._columns.column(count)
+            values, known = self._leaves.column(count)
             bound = bound | ~known | (values != 0)
             unclear = unclear | (~known & self._unasked(count))
         return bound, unclear
 
     def _judge(self, compiled: CompiledRule) -> _Judged:
         breathe()
-        both = _fold(compiled.tree, iter([self._leaf(leaf) for leaf in compiled.leaves]))
+        both = _fold(compiled.tree, iter([self._leaves.judge(leaf) for leaf in compiled.leaves]))
+        if compiled.allows:
+            both = self._unless_vain(compiled, both)
         unknown = ~(both.true | both.false)
         unasked = self._none
         if self._rows_with_unasked and unknown.any():
             for leaf in compiled.leaves:
-                result = self._leaf(leaf)
+                result = self._leaves.judge(leaf)
                 blank = unknown & ~(result.true | result.false)
                 for name in leaf.names:
                     unasked = unasked | (blank & self._unasked(name))
         return _Judged(compiled, both, ~both.false, unasked)
 
-    def _leaf(self, leaf: Condition) -> Both:
-        if leaf.text not in self._leaves:
-            self._leaves[leaf.text] = self._run(leaf)
-        return self._leaves[leaf.text]
-
-    def _run(self, leaf: Condition) -> Both:
-        """Over columns where it is simple and nothing is only bounded; row by row elsewhere."""
-        if leaf.simple is None:
-            both, slow = Both(self._none.copy(), self._none.copy()), list(range(len(self._rows)))
-        else:
-            whole = leaf.simple.run_columns(self._columns)
-            both = Both(whole.true.copy(), whole.false.copy())
-            slow = [at for at in self._bounded_rows if any(name in self._at_least(at) for name in leaf.names)]
-        for at in slow:
-            result = self._judges[at](leaf)
-            both.true[at], both.false[at] = result is Truth.TRUE, result is Truth.FALSE
-        return both
+    def _unless_vain(self, compiled: CompiledRule, both: Both) -> Both:
+        """Where it is true only because of what a text that is not there does not say, it is false."""
+        absent = [not row.seen.facts.absent.isdisjoint(compiled.names) for row in self._rows]
+        hangs = both.true & np.array(absent, bool)
+        if not hangs.any():
+            return both
+        there = _fold(compiled.tree, iter([self._leaves_there.judge(leaf) for leaf in compiled.leaves]))
+        vain = hangs & ~there.true
+        return Both(both.true & ~vain, both.false | vain)
 
     @cached_property
-    def _bounded_rows(self) -> list[int]:
-        return [at for at in range(len(self._rows)) if self._at_least(at)]
-
-    def _at_least(self, at: int) -> Mapping[str, int | float]:
-        return self._rows[at].seen.facts.at_least
-
-    @cached_property
-    def _judges(self) -> "_Judges":
-        return _Judges(self._program, self._rows, self._thresholds)
+    def _leaves_there(self) -> Leaves:
+        return Leaves(self._program, self._rows, self._thresholds, without_absent=True)
 
     def _unasked(self, name: str) -> Bools:
         if name not in self._unasked_rows:
@@ -283,22 +228,6 @@ class _Replay:
         """A rule hangs on its own names, and on those of the allow rules that may set it aside."""
         allowing = [one.names for one in self._program.rules if compiled.rule.id in one.rule.overrides]
         return compiled.names.union(*allowing)
-
-
-class _Judges(dict[int, LeafJudge]):
-    """One for each row that needs one."""
-
-    def __init__(self, program: Program, rows: Sequence[Row], thresholds: Mapping[str, int | float]) -> None:
-        super().__init__()
-        self._program = program
-        self._rows = rows
-        self._thresholds = thresholds
-
-    def __missing__(self, at: int) -> LeafJudge:
-        facts = self._rows[at].seen.facts
-        known: dict[str, Scalar] = {**facts.known, **self._thresholds}
-        judge = self[at] = LeafJudge(self._program.compiler, known, facts.at_least)
-        return judge
 
 
 def _fold(tree: Tree, leaves: Iterator[Both]) -> Both:

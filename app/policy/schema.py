@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, StrictBool, Tag, model_validator
 
-from app.domain import Ground, Mode, Outcome
+from app.domain import Ground, Mode, Outcome, Subject
 from app.policy.breath import breathe
 from app.policy.fields import (
     OPENAI_CATEGORIES,
@@ -20,6 +20,7 @@ from app.policy.fields import (
     RuleId,
     SeverityWord,
     Share,
+    Subjects,
     SurfaceName,
     Text,
     Texts,
@@ -85,8 +86,11 @@ class Calibration(Part):
 
 
 class Probe(Part):
+    """`applies_to` says what it is asked of: the picture's frames, what the uploader wrote, or both."""
+
     category: Id
     questions: Texts
+    applies_to: Subjects = (Subject.PICTURE,)
     calibration: Calibration | None = None
 
 

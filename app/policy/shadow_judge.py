@@ -12,7 +12,19 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from app.domain import Comparison, Findings, Mode, Needs, Outcome, ProbeFinding, Status, Tried, UploadContext
+from app.domain import (
+    Comparison,
+    Findings,
+    Mode,
+    Needs,
+    Outcome,
+    ProbeFinding,
+    Status,
+    Subject,
+    Tried,
+    UploadContext,
+    has_text,
+)
 from app.policy.asked import never_asked
 from app.policy.breath import breathe
 from app.policy.evaluate import see
@@ -79,10 +91,13 @@ def promoted(ruleset: Ruleset) -> Ruleset:
     return replace(ruleset, program=_promoted(ruleset.program), surfaces=surfaces)
 
 
-def wanting(asked: Needs, wanted: Needs) -> Needs | None:
-    """The questions of `wanted` that `asked` does not have in the same words; None where there are none."""
+def wanting(asked: Needs, wanted: Needs, *, text: bool) -> Needs | None:
+    """The questions of `wanted` that `asked` does not have in the same words; None where there are none. Without a
+    `text` to ask them of, those about texts are no questions."""
     had = set(asked.probes)
-    probes = tuple(question for question in wanted.probes if question not in had)
+    probes = tuple(
+        question for question in wanted.probes if question not in had and (text or question.subject is not Subject.TEXT)
+    )
     return Needs(probes=probes, read_text=False, read_codes=False, describe=False) if probes else None
 
 
@@ -113,11 +128,19 @@ def as_asked(one: Decided, wanted: Needs) -> Findings:
     """The findings with the answers to the questions of `wanted` alone, in its words, and what was asked afterwards.
     An answer that was then not given was not asked: it came last in the queue, which no upload would."""
     had = set(one.asked.probes)
-    same = {(question.probe, question.language) for question in wanted.probes if question in had}
+    same = {
+        (question.probe, question.language, question.subject is Subject.TEXT)
+        for question in wanted.probes
+        if question in had
+    }
     probes = {}
     for name in dict.fromkeys(question.probe for question in wanted.probes):
         first, later = one.findings.probes.get(name), one.extra.get(name)
-        readings = [reading for reading in first.readings if (name, reading.language) in same] if first else []
+        readings = [
+            reading
+            for reading in (first.readings if first else ())
+            if (name, reading.language, reading.text_part is not None) in same
+        ]
         readings += [reading for reading in later.readings if reading.status is Status.OK] if later else []
         if readings:
             probes[name] = ProbeFinding(readings=tuple(readings))
@@ -145,7 +168,7 @@ def _comparison(trial: Trial, replayed: Replayed, at: int, one: Decided) -> Comp
 def _whole(ruleset: Ruleset, one: Decided) -> bool:
     """Whether every question was put, so that whether there is an outcome does not depend on what was found. What an
     early stop spared hangs on what was found."""
-    extra = wanting(one.asked, ruleset.needs)
+    extra = wanting(one.asked, ruleset.needs, text=has_text(one.context.caption))
     if extra is not None and not {question.probe for question in extra.probes} <= one.extra.keys():
         return False
     wanted = {question.probe for question in ruleset.needs.probes}

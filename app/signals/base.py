@@ -16,6 +16,7 @@ from app.domain import (
     SceneFinding,
     TextFinding,
     TextSource,
+    Writing,
 )
 
 #: The answers to one frame's questions, by question id. A question that is missing here was never answered.
@@ -77,7 +78,29 @@ class KeywordMatcher(Protocol):
         ...
 
 
-ProbeFindings = dict[str, ProbeFinding]
-ProbeSignal = ModelSignal[ProbeFindings]
+class ProbeSignal(Protocol):
+    """A model signal that asks of what the uploader wrote, too: a job for each part of that, without a picture."""
+
+    @property
+    def name(self) -> str: ...
+
+    def questions(self, needs: Needs, frame: Frame) -> list[Question]: ...
+
+    def text_questions(self, needs: Needs) -> list[Question]:
+        """What to ask about each part of the text."""
+        ...
+
+    def read(
+        self,
+        needs: Needs,
+        frames: Sequence[Frame],
+        answers: Sequence[FrameAnswers],
+        writing: Writing = ...,
+        text_answers: Sequence[FrameAnswers] = ...,
+    ) -> dict[str, ProbeFinding]:
+        """`text_answers[i]` belongs to `writing.parts[i]`."""
+        ...
+
+
 SceneSignal = ModelSignal[SceneFinding]
 ModelTextSignal = ModelSignal[TextFinding]

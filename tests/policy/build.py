@@ -59,6 +59,18 @@ def document(rules: Iterable[Mapping[str, Any]], /, **parts: Any) -> dict[str, A
     } | parts
 
 
+#: As those of `document`, and `t`, which is asked of what the uploader wrote, and `both`.
+TEXT_PROBES = {
+    name: {"category": "goods", "questions": {"en": f"{name}?", "zh": f"{name}？"}} | applies
+    for name, applies in {
+        "a": {},
+        "b": {},
+        "t": {"applies_to": "text"},
+        "both": {"applies_to": ["picture", "text"]},
+    }.items()
+}
+
+
 def rule(rule_id: str, when: Any, then: Any = "reject", **given: Any) -> dict[str, Any]:
     reason = {} if isinstance(then, dict) else {"reason": {"en": f"because of {rule_id}"}}
     return {"id": rule_id, "category": "goods", "when": when, "then": then} | reason | given
@@ -77,13 +89,20 @@ def ruleset(
 
 
 def reading(
-    p: float | None, *, frame: int = 0, language: str = "en", status: Status | None = None, mass: float = 1.0
+    p: float | None,
+    *,
+    frame: int = 0,
+    language: str = "en",
+    status: Status | None = None,
+    mass: float = 1.0,
+    part: int | None = None,
 ) -> ProbeReading:
-    """A reading with this p and mass; without p, one that was not answered."""
+    """A reading with this p and mass; without p, one that was not answered. With `part`, of the text."""
     if p is None:
-        return ProbeReading(frame=frame, language=language, status=status or Status.TIMEOUT)
+        return ProbeReading(frame=frame, language=language, status=status or Status.TIMEOUT, text_part=part)
     return ProbeReading(
         frame=frame,
+        text_part=part,
         language=language,
         status=Status.OK,
         log_yes=math.log(max(p * mass, 1e-300)),

@@ -5,13 +5,23 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from app.domain import Findings, KeywordFinding, Mode, Outcome, ProbeFinding, Status, TextSource, UploadContext
+from app.domain import (
+    Findings,
+    KeywordFinding,
+    Mode,
+    Outcome,
+    ProbeFinding,
+    ProbeReading,
+    Status,
+    TextSource,
+    UploadContext,
+)
 from app.errors import PolicyInvalid
 from app.policy.asked import never_asked
 from app.policy.evaluate import evaluate, see
 from app.policy.replay import Row, replay
 from app.policy.ruleset import Ruleset
-from tests.policy.build import allow, findings, match, reading, rule, ruleset
+from tests.policy.build import TEXT_PROBES, allow, findings, match, reading, rule, ruleset
 
 LEAVES = st.sampled_from(
     [
@@ -28,8 +38,18 @@ LEAVES = st.sampled_from(
         "image.transparent",
         "probes.a.p + probes.b.p > 1.0",
         "!(probes.a.p > 0.5 || keywords.sworn.count > 0)",
+        "probes.t.p >= thresholds.half",
+        "probes.t.p < 0.3 && probes.t.mass > 0.5",
+        "probes.a.p > 0.5 || probes.t.p < 0.2",
+        "probes.both.p > 0.4",
+        "scores.words < 0.2",
+        "probes.t.p + probes.a.p < 0.7",
     ]
 )
+WORDS = {
+    "categories": {name: {"title": {"en": name}, "severity": "high"} for name in ("goods", "words")},
+    "scores": {"goods": {"max": ["probes.a.p", "probes.b.p"]}, "words": {"weighted": {"probes.t.p": 2}}},
+}
 TREES = st.recursive(
     LEAVES,
     lambda inner: (
@@ -62,7 +82,7 @@ def policies(draw: st.DrawFn) -> Ruleset:
     surface = st.fixed_dictionaries({"thresholds": lowered, "rules": overrides})
     surfaces = draw(st.dictionaries(st.sampled_from(["chat", "avatar"]), surface))
     try:
-        return ruleset(*rules, defaults={"ask": ["en"]}, surfaces=surfaces)
+        return ruleset(*rules, defaults={"ask": ["en"]}, surfaces=surfaces, probes=TEXT_PROBES, **WORDS)
     except PolicyInvalid:
         assume(False)
         raise
@@ -70,6 +90,14 @@ def policies(draw: st.DrawFn) -> Ruleset:
 
 P = st.none() | st.sampled_from([0.1, 0.3, 0.5, 0.6, 0.9, 0.95])
 ENDS = st.sampled_from([Status.OK, Status.OK, Status.OK, Status.FAILED, Status.TIMEOUT])
+
+
+@st.composite
+def _of_text(draw: st.DrawFn, frames: int, caption: str | None) -> list[ProbeReading]:
+    """Readings of so many frames, and of one or two parts of the text, where there is one; some are never asked."""
+    parts = draw(st.sampled_from([0, 1, 1, 1, 2])) if caption else 0
+    of_frames = [reading(draw(P), frame=frame) for frame in range(frames)]
+    return of_frames + [reading(draw(P), part=part) for part in range(parts)]
 
 
 @st.composite
@@ -87,6 +115,9 @@ def uploads(draw: st.DrawFn) -> tuple[Findings, UploadContext]:
         frames=2,
         frames_sampled=draw(st.sampled_from([1, 1, 2])),
     )
+    read = {name: draw(_of_text(0 if name == "t" else 1, found.caption)) for name in ("t", "both")}
+    asked = {name: ProbeFinding(readings=tuple(readings)) for name, readings in read.items() if readings}
+    found = found.model_copy(update={"probes": found.probes | asked})
     return found, UploadContext(surface=draw(st.sampled_from([None, "chat", "avatar"])))
 
 

@@ -92,13 +92,13 @@ def test_a_question_in_other_words_is_another_question() -> None:
     assert compare(shadow, decided(findings(a=0.95))).missing == ("probes.a.p",)
     asked_in_two = ruleset(rule("r1", "probes.a.p > thresholds.high"), defaults={"ask": ["en", "zh"]})
     assert compare(asked_in_two, decided(findings(a=0.1))).after is None
-    assert wanting(LIVE.needs, asked_in_two.needs) == Needs(
+    assert wanting(LIVE.needs, asked_in_two.needs, text=False) == Needs(
         probes=tuple(one for one in asked_in_two.needs.probes if one.language == "zh"),
         read_text=False,
         read_codes=False,
         describe=False,
     )
-    assert wanting(asked_in_two.needs, LIVE.needs) is None
+    assert wanting(asked_in_two.needs, LIVE.needs, text=False) is None
 
 
 def test_what_was_asked_and_failed_is_unknown_as_it_was() -> None:

@@ -2,7 +2,20 @@
 
 import pytest
 
-from app.domain import Answer, Backdrop, Frame, Needs, Picture, ProbeQuestion, Question, QuestionKind, Status
+from app.domain import (
+    Answer,
+    Backdrop,
+    Frame,
+    Needs,
+    Picture,
+    ProbeQuestion,
+    Question,
+    QuestionKind,
+    Status,
+    Subject,
+    Writing,
+    WrittenText,
+)
 from app.signals.base import ModelSignal
 from app.signals.model_text import ModelText
 from app.signals.probes import Probes
@@ -62,6 +75,44 @@ def test_an_answer_without_probabilities_is_a_failure() -> None:
     asked = probes.questions(NEEDS, frames[0])
     found = probes.read(NEEDS, frames, [{q.id: Answer(question_id=q.id, status=Status.OK) for q in asked}])
     assert {r.status for probe in found.values() for r in probe.readings} == {Status.FAILED}
+
+
+TEXTS = Needs(
+    probes=(
+        ProbeQuestion("selling", "en", "Does the text sell anything? Answer Yes or No.", Subject.TEXT),
+        ProbeQuestion("drugs", "en", "Is it about drugs? Answer Yes or No."),
+        ProbeQuestion("drugs", "en", "Is it about drugs? Answer Yes or No.", Subject.TEXT),
+    )
+)
+
+
+def test_texts_are_asked_about_apart_from_frames() -> None:
+    probes = Probes()
+    assert [one.id for one in probes.questions(TEXTS, frame(0))] == ["probes/drugs/en"]
+    assert [one.id for one in probes.text_questions(TEXTS)] == ["probes/selling/en/text", "probes/drugs/en/text"]
+    assert probes.text_questions(NEEDS) == []
+
+
+def test_every_part_of_a_text_is_read_and_silence_is_a_timeout() -> None:
+    probes = Probes()
+    writing = Writing((WrittenText("one"), WrittenText("two")))
+    asked = {question.id: yes(question) for question in probes.text_questions(TEXTS)}
+    found = probes.read(TEXTS, [frame(0)], [{}], writing, [asked, {}])
+    assert [(r.text_part, r.status) for r in found["selling"].readings] == [(0, Status.OK), (1, Status.TIMEOUT)]
+    assert [r.text_part for r in found["drugs"].readings] == [None, 0, 1]
+
+
+def test_the_end_of_a_text_that_is_not_looked_at_has_a_reading_that_says_so() -> None:
+    probes = Probes()
+    asked = {question.id: yes(question) for question in probes.text_questions(TEXTS)}
+    found = probes.read(TEXTS, [], [], Writing((WrittenText("one"),), cut=True), [asked])
+    first, rest = found["selling"].readings
+    assert (first.status, rest.status, rest.text_part, rest.log_no) == (Status.OK, Status.FAILED, 1, None)
+    assert (rest.reason or "").startswith("truncated")
+
+
+def test_without_a_text_there_is_no_finding_of_what_is_asked_of_texts_alone() -> None:
+    assert set(Probes().read(TEXTS, [frame(0)], [{}])) == {"drugs"}
 
 
 def test_the_scene_is_asked_of_the_first_frame_only() -> None:
