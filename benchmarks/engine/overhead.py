@@ -80,7 +80,7 @@ def bare(resident: Resident, shown: Picture) -> None:
     for sequence, tokens in enumerate(asked, 1):
         decode.fork(model, 0, sequence)
         last = len(tokens) - 1
-        entries += [decode.Entry(token, start + n, sequence, n == last) for n, token in enumerate(tokens)]
+        entries += [decode.entry(token, start + n, sequence, n == last) for n, token in enumerate(tokens)]
     caption, grown = len(asked), 0
     for sequence, logits in decode.decode(model, entries):
         if sequence != caption:
@@ -89,7 +89,7 @@ def bare(resident: Resident, shown: Picture) -> None:
             token = int(np.argmax(logits))
     while grown < CAPTION_TOKENS and not resident.tokenizer.ends_generation(token):
         position = start + len(asked[-1]) + grown
-        for _, logits in decode.decode(model, [decode.Entry(token, position, caption, True)]):
+        for _, logits in decode.decode(model, [decode.entry(token, position, caption, True)]):
             token = int(np.argmax(logits))
         grown += 1
     decode.forget(model, wipe=False)

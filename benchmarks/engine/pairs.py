@@ -169,9 +169,9 @@ def _tokenizer(writer: gguf.GGUFWriter, shape: Shape) -> None:
 def _words() -> Iterator[str]:
     letters = _letters()
     texts = [*PROBES, READING, CAPTION, "You are a helpful assistant.", "system user assistant Yes No yes no Yes. No."]
-    for text in texts:
-        for word in re.findall(r" ?[A-Za-z]+", text):
-            yield "".join(letters[byte] for byte in word.encode())
+    for word in re.findall(r"[A-Za-z]+", " ".join(texts)):
+        for spelled in (word, f" {word}"):
+            yield "".join(letters[byte] for byte in spelled.encode())
 
 
 def _letters() -> dict[int, str]:

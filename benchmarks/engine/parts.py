@@ -63,14 +63,14 @@ class Parts:
             decode.fork(self._model, 0, sequence)
             last = len(tokens) - 1
             self._ends[sequence] = self._start + len(tokens)
-            entries += [decode.Entry(token, self._start + n, sequence, n == last) for n, token in enumerate(tokens)]
+            entries += [decode.entry(token, self._start + n, sequence, n == last) for n, token in enumerate(tokens)]
         return self._timed(lambda: self._decoded(entries))
 
     def step(self, answers: int) -> float:
         """Seconds of one more token for each of the last so many answers."""
         entries = []
         for sequence in list(self._ends)[-answers:]:
-            entries.append(decode.Entry(1, self._ends[sequence], sequence, True))
+            entries.append(decode.entry(1, self._ends[sequence], sequence, True))
             self._ends[sequence] += 1
         return self._timed(lambda: self._decoded(entries))
 

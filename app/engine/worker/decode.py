@@ -17,14 +17,20 @@ class Fault(Exception):
     """llama.cpp reported an error; the text says which call and code."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
-    """One token of a batch. `wanted`: the logits after it are needed."""
+    """One token of a batch, read once into one cell for all of `sequences`, which hold the same before it. `wanted` are
+    those of them that need the logits after it."""
 
     token: int
     position: int
-    sequence: int
-    wanted: bool
+    sequences: list[int]
+    wanted: list[int]
+
+
+def entry(token: int, position: int, sequence: int, wanted: bool) -> Entry:
+    """Of one sequence alone."""
+    return Entry(token, position, [sequence], [sequence] if wanted else [])
 
 
 def fork(model: Model, source: int, sequence: int, upto: int = -1) -> None:
@@ -45,12 +51,12 @@ def forget(model: Model, *, wipe: bool) -> None:
 
 def feed(model: Model, tokens: Sequence[int], position: int, sequence: int) -> None:
     """Tokens into one sequence, for what comes after them. Raises Fault."""
-    for _ in decode(model, [Entry(token, position + n, sequence, False) for n, token in enumerate(tokens)]):
+    for _ in decode(model, [entry(token, position + n, sequence, False) for n, token in enumerate(tokens)]):
         raise AssertionError("no logits were wanted")
 
 
 def decode(model: Model, entries: Sequence[Entry]) -> Iterator[tuple[int, Logits]]:
-    """Sequence and logits for each wanted entry, in order. The logits are llama.cpp's own memory: to be read before
+    """Sequence and logits for each that wants them, in order. The logits are llama.cpp's own memory: to be read before
     the next is taken. Raises Fault."""
     for batch in _batches(entries, model.batch_tokens, model.outputs):
         yield from _decode_batch(model, batch)
@@ -60,32 +66,35 @@ def _batches(entries: Sequence[Entry], tokens: int, outputs: int) -> Iterator[li
     """In order, none with more tokens or more wanted logits than these: llama.cpp ends the process over one more."""
     batch: list[Entry] = []
     wanted = 0
-    for entry in entries:
-        if len(batch) == tokens or (entry.wanted and wanted == outputs):
+    for one in entries:
+        if len(batch) == tokens or (one.wanted and wanted == outputs):
             yield batch
             batch, wanted = [], 0
-        batch.append(entry)
-        wanted += entry.wanted
+        batch.append(one)
+        wanted += bool(one.wanted)
     if batch:
         yield batch
 
 
 def _decode_batch(model: Model, entries: Sequence[Entry]) -> Iterator[tuple[int, Logits]]:
-    batch = llama_cpp.llama_batch_init(len(entries), 0, 1)
+    batch = llama_cpp.llama_batch_init(len(entries), 0, max(len(one.sequences) for one in entries))
     try:
-        for index, entry in enumerate(entries):
-            batch.token[index] = entry.token
-            batch.pos[index] = entry.position
-            batch.n_seq_id[index] = 1
-            batch.seq_id[index][0] = entry.sequence
-            batch.logits[index] = entry.wanted
+        for index, one in enumerate(entries):
+            batch.token[index] = one.token
+            batch.pos[index] = one.position
+            batch.n_seq_id[index] = len(one.sequences)
+            for place, sequence in enumerate(one.sequences):
+                batch.seq_id[index][place] = sequence
+            batch.logits[index] = bool(one.wanted)
         batch.n_tokens = len(entries)
         code = llama_cpp.llama_decode(model.context, batch)
         if code != 0:
             raise Fault(f"decode failed with code {code}")
     finally:
         llama_cpp.llama_batch_free(batch)
-    for index, entry in enumerate(entries):
-        if entry.wanted:
+    for index, one in enumerate(entries):
+        if one.wanted:
             row = llama_cpp.llama_get_logits_ith(model.context, index)
-            yield entry.sequence, np.ctypeslib.as_array(row, (model.vocab_tokens,))
+            logits = np.ctypeslib.as_array(row, (model.vocab_tokens,))
+            for sequence in one.wanted:
+                yield sequence, logits

@@ -26,15 +26,29 @@ _MOST_CHOICES = 64
 @dataclass(slots=True, eq=False)
 class Asking:
     """A question under way. `pending` are the tokens the model has yet to read, the first of them at `position`; what
-    it wrote itself is in `grown`. `choosing` is there for a choice, `grammar` for an answer that one holds."""
+    it wrote itself is in `grown`. `choosing` is there for a choice, `grammar` for an answer that one holds.
+
+    `come_to` stands for all that it has read: it is the same object for those, and only those, that have read all of
+    it together.
+    """
 
     question: plan.Prepared
     sequence: int
     position: int
     pending: tuple[int, ...]
+    come_to: object
     grown: list[int] = field(default_factory=list)
     choosing: Choosing | None = None
     grammar: Grammar | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is the question that it reads: not its own answer, nor a word that is chosen or not."""
+        return not self.grown and not self.reads_words
+
+    @property
+    def reads_words(self) -> bool:
+        return self.choosing is not None and self.choosing.reads_words
 
     def grow(self, token: int) -> None:
         """The model goes on with this token."""
@@ -100,7 +114,9 @@ class Job:
         self._promises.pop()
         question = self._waiting.pop()
         choosing = Choosing(question.choices) if question.kind is QuestionKind.CHOICE else None
-        asking = self.asking[sequence] = Asking(question, sequence, self.start, question.tokens, choosing=choosing)
+        asking = self.asking[sequence] = Asking(
+            question, sequence, self.start, question.tokens, come_to=self, choosing=choosing
+        )
         return asking
 
     @property

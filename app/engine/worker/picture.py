@@ -23,6 +23,10 @@ class UnusableEncoding(Exception):
     """The encoder's numbers are not numbers. In the shared cells they would poison everybody's sums."""
 
 
+class TooLarge(Fault):
+    """The picture's tokens see each other and are more than any step holds: llama.cpp aborts on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """The tokenized prompt up to the question: `cells` of the context in all, `picture_tokens` of them the picture.
@@ -41,7 +45,7 @@ class Prefix:
 
 
 def tokenize(model: Model, form: Load, ask: Ask, rgb: bytes) -> Prefix:
-    """Scales the picture down to the token budget and cuts it up; does not run the model. Raises Fault."""
+    """Scales the picture down to the token budget and cuts it up; does not run the model. Raises Fault, TooLarge."""
     if len(rgb) != ask.width * ask.height * 3:
         raise Fault(f"{len(rgb)} bytes are not {ask.width}x{ask.height} RGB pixels")
     # llama.cpp makes its own copy.
@@ -140,15 +144,12 @@ def _tokenize(model: Model, chunks: Any, form: Load, bitmap: Any) -> None:
 
 
 def _refuse_what_no_step_holds(model: Model, chunks: Any) -> None:
-    """llama.cpp aborts on it."""
     if not model.sees_whole:
         return
     for chunk in _chunks(chunks):
         tokens = int(mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk))
         if _is_picture(chunk) and tokens > model.step_tokens:
-            raise Fault(
-                f"a picture of {tokens} tokens that see each other does not fit in a step of {model.step_tokens}"
-            )
+            raise TooLarge(f"a picture of {tokens} tokens does not fit in a step of {model.step_tokens}")
 
 
 def _text(chunk: Any) -> tuple[int, ...]:

@@ -84,7 +84,7 @@ def test_the_answer_is_read_off_the_logits_and_not_off_any_text(
         seen.append(log_probabilities(logits, resident.words))
         return seen[-1]
 
-    monkeypatch.setattr("app.engine.worker.scheduler.log_probabilities", recorded)
+    monkeypatch.setattr("app.engine.worker.answering.log_probabilities", recorded)
     shown = drawn(text) if text.isascii() else drawn("No")
     question = Question("q", QuestionKind.YES_NO, f"The user wrote: {text}\nDoes this image show weapons?")
 

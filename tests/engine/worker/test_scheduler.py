@@ -185,7 +185,7 @@ def poisoning(resident: Resident, victim: int) -> Callable[..., object]:
 
     def poisoned(model: Model, entries: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
         for sequence, logits in real(model, entries):
-            bad = any(entry.sequence == sequence and entry.token == victim for entry in entries)
+            bad = any(sequence in entry.sequences and entry.token == victim for entry in entries)
             yield sequence, np.full(resident.model.vocab_tokens, np.nan, np.float32) if bad else logits
 
     return poisoned
@@ -404,7 +404,7 @@ def alone_read(resident: Resident, prompt: str, word: str) -> float:
     *_, start = picture.evaluate(model, Encodings(0), prefix, 1, 0)
     prefix.close()
     asked, tokens = (*tokenizer.plain(prompt), *tokenizer.form(form.after_question)), tokenizer.plain(word)
-    entries = [decode.Entry(token, start + n, 1, n >= len(asked) - 1) for n, token in enumerate([*asked, *tokens[:-1]])]
+    entries = [decode.entry(token, start + n, 1, n >= len(asked) - 1) for n, token in enumerate([*asked, *tokens[:-1]])]
     found = 0.0
     for token, (_, logits) in zip(tokens, decode.decode(model, entries), strict=True):
         values = logits.astype(np.float64)
@@ -423,7 +423,7 @@ def test_more_logits_in_a_step_than_llama_cpp_keeps_are_taken_in_turns(
     real = decode._decode_batch
 
     def counted(model: Model, batch: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
-        wanted.append(sum(entry.wanted for entry in batch))
+        wanted.append(sum(bool(entry.wanted) for entry in batch))
         return real(model, batch)
 
     monkeypatch.setattr(decode, "_decode_batch", counted)

@@ -1,0 +1,36 @@
+"""What the next step reads: the answers that grow, and the questions.
+
+Questions about one picture that begin alike are read together as far as that goes, each token once: into a cell that
+all their sequences hold. They need no step and no sequence of their own for it. Pure.
+"""
+
+from collections.abc import Iterable
+
+from app.engine.worker.decode import Entry
+from app.engine.worker.job import Asking
+
+
+def next_entries(asked: Iterable[Asking], room: int) -> list[Entry]:
+    """At most `room` tokens. Answers that grow go first: one token each, and somebody is waiting for the next; of the
+    questions, the earlier one comes, the surer its place."""
+    entries: list[Entry] = []
+    #: What was read after what: one entry for all who come to the same place with the same token.
+    following: dict[tuple[object, int], Entry] = {}
+    for asking in sorted(asked, key=lambda asking: len(asking.pending) > 1):
+        taken, last = 0, len(asking.pending) - 1
+        for place, token in enumerate(asking.pending):
+            entry = following.get((asking.come_to, token)) if asking.asks else None
+            if entry is None:
+                if len(entries) >= room:
+                    break
+                entry = Entry(token, asking.position + place, [], [])
+                entries.append(entry)
+            if asking.asks:
+                following[asking.come_to, token] = entry
+            entry.sequences.append(asking.sequence)
+            # After each token of a word that is chosen or not, else after the last of all.
+            if place == last or asking.reads_words:
+                entry.wanted.append(asking.sequence)
+            asking.come_to, taken = entry, taken + 1
+        asking.read(taken)
+    return entries
