@@ -213,7 +213,7 @@ def test_answers_about_a_text_are_those_of_asking_one_by_one(family: Resident, c
         for number, probe in enumerate(probes()[:8]):
             tail = tokenizer.form(form.after_picture) + asked_tokens(family, probe.prompt)
             tokens = before + tokenizer.plain(quoted(written(seed))) + tail
-            entries = [decode.Entry(token, at, 1, at == len(tokens) - 1) for at, token in enumerate(tokens)]
+            entries = [decode.entry(token, at, 1, at == len(tokens) - 1) for at, token in enumerate(tokens)]
             ((_, logits),) = decode.decode(family.model, entries)
             expected = log_probabilities(logits.copy(), family.words)
             decode.forget(family.model, wipe=True)
@@ -228,22 +228,6 @@ def test_a_remembered_encoding_gives_the_same_answers(family: Resident, clean: N
 
     first, again = desk.answers(1), desk.answers(2)
     assert [again[n].log_yes for n in first] == pytest.approx([first[n].log_yes for n in first], abs=BOUND)
-
-
-def test_a_picture_that_is_larger_than_any_step_is_refused_at_once(tmp_path: Path) -> None:
-    """The tokens of gemma's pictures see each other, so they go through in one step or never."""
-    gemma = loaded("gemma3", tmp_path)
-    prefix = picture.tokenize(gemma.model, gemma.form, ask_of(make_picture(0), []), make_picture(0).rgb)
-    prefix.close()
-    too_small = replace(gemma, model=replace(gemma.model, step_tokens=prefix.picture_tokens - 1))
-    desk = Desk(too_small)
-
-    desk.submit(make_picture(0), probes()[:2])
-    desk.scheduler.turn()
-
-    assert {answer.reason for answer in desk.answers().values()} == {"picture_too_large_for_context"}
-    assert desk.done() is not None
-    desk.assert_empty()
 
 
 def test_it_warms_up(family: Resident, clean: None) -> None:
