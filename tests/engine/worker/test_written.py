@@ -24,6 +24,24 @@ from tests.engine.worker.test_injection import HOSTILE, sent
 __all__ = ["sent"]
 
 
+def read_plainly(resident: Resident, tokens: Sequence[int]) -> Logits:
+    """The logits after the last of these tokens, read anew by themselves."""
+    model = resident.model
+    decode.forget(model, wipe=True)
+    batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
+    for index, token in enumerate(tokens):
+        batch.token[index], batch.pos[index] = token, index
+        batch.n_seq_id[index], batch.seq_id[index][0] = 1, 1
+        batch.logits[index] = index == len(tokens) - 1
+    batch.n_tokens = len(tokens)
+    assert llama_cpp.llama_decode(model.context, batch) == 0
+    llama_cpp.llama_batch_free(batch)
+    row = llama_cpp.llama_get_logits_ith(model.context, -1)
+    logits: Logits = np.ctypeslib.as_array(row, (model.vocab_tokens,)).copy()
+    decode.forget(model, wipe=True)
+    return logits
+
+
 def plainly(resident: Resident, text: str, prompt: str) -> tuple[float, float]:
     """The whole prompt as one string, read anew: nothing shared, nothing forked. For a text that spells no control
     token."""
@@ -33,11 +51,7 @@ def plainly(resident: Resident, text: str, prompt: str) -> tuple[float, float]:
     tokens = (llama_cpp.llama_token * len(encoded))()
     count = llama_cpp.llama_tokenize(model.vocab, encoded, len(encoded), tokens, len(encoded), False, True)
     assert count > 0
-    decode.forget(model, wipe=False)
-    entries = [decode.Entry(tokens[n], n, 1, n == count - 1) for n in range(count)]
-    ((_, logits),) = decode.decode(model, entries)
-    found = log_probabilities(logits.copy(), resident.words)
-    decode.forget(model, wipe=False)
+    found = log_probabilities(read_plainly(resident, tokens[:count]), resident.words)
     assert found is not None
     return found
 
@@ -76,16 +90,18 @@ def test_no_picture_is_encoded_and_the_text_is_read_once(
     monkeypatch.setattr(picture, "tokenize", never)
     form, tokenizer = resident.form, resident.tokenizer
     opening = tokenizer.form(form.before_picture)
-    lengths = []
+    before = 0
     for number, text in enumerate((written(0), written(1)), start=1):
+        sent.clear()
         desk.submit(text, probes(), number=number)
         desk.finish()
-        told = len(tokenizer.plain(quoted(text))) + len(tokenizer.form(form.after_picture))
-        asked = [tokenizer.plain(probe.prompt) + tokenizer.form(form.after_question) for probe in probes()]
-        lengths.append(told + sum(map(len, asked)))
+        told = (*opening, *tokenizer.plain(quoted(text)), *tokenizer.form(form.after_picture))
+        assert [(token, at) for token, at in sent if at < len(told)] == [*zip(told, range(len(told)), strict=True)][
+            before:
+        ]
+        before = len(opening)
 
     desk.assert_empty()
-    assert len(sent) == len(opening) + sum(lengths)
 
 
 @settings(max_examples=15)
@@ -168,7 +184,7 @@ def test_the_answer_is_read_off_the_logits_and_not_off_the_text(
         seen.append(log_probabilities(logits, resident.words))
         return seen[-1]
 
-    monkeypatch.setattr("app.engine.worker.scheduler.log_probabilities", recorded)
+    monkeypatch.setattr("app.engine.worker.answering.log_probabilities", recorded)
 
     answers = run(resident, WrittenText(text), probes()[:3])
 
