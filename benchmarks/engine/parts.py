@@ -15,13 +15,17 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from app.domain import QuestionKind
 from app.engine.base import EngineConfig, ModelFiles
 from app.engine.process import load_order
 from app.engine.runtime import Runtime
 from app.engine.worker import decode, logs
 from app.engine.worker import picture as pictures
 from app.engine.worker.encodings import Encodings
+from app.engine.worker.job import Asking
+from app.engine.worker.plan import Prepared
 from app.engine.worker.protocol import Ask
+from app.engine.worker.reading import next_entries
 from app.engine.worker.resident import Resident, load_resident
 from benchmarks.engine import report
 from benchmarks.engine.__main__ import pair_files
@@ -55,15 +59,17 @@ class Parts:
         prefix.close()
         return {"encode": whole_s - prefix_s, "prefix": prefix_s}
 
-    def questions(self, count: int) -> float:
-        """Seconds of so many questions read in one batch, each forked from the picture."""
-        entries = []
+    def questions(self, count: int, *, together: bool = True) -> float:
+        """Seconds of so many questions read in one batch, each forked from the picture: what they begin with once, or
+        each by itself."""
+        asked, picture = [], object()
         for sequence, tokens in enumerate(self._asked[:count], 1):
             decode.drop(self._model, sequence)
             decode.fork(self._model, 0, sequence)
-            last = len(tokens) - 1
             self._ends[sequence] = self._start + len(tokens)
-            entries += [decode.entry(token, self._start + n, sequence, n == last) for n, token in enumerate(tokens)]
+            question = Prepared(sequence, QuestionKind.YES_NO, tokens, 0)
+            asked.append(Asking(question, sequence, self._start, tokens, come_to=picture if together else object()))
+        entries = next_entries(asked, self._model.batch_tokens)
         return self._timed(lambda: self._decoded(entries))
 
     def step(self, answers: int) -> float:
@@ -107,6 +113,7 @@ def measure(parts: Parts, rounds: int, side_px: int) -> dict[str, float]:
             add(name, seconds)
         add("one question", parts.questions(1))
         add("6 probes", parts.questions(len(PROBES_ONLY)))
+        add("6, each alone", parts.questions(len(PROBES_ONLY), together=False))
         add("8 questions", parts.questions(len(FULL)))
         for _ in range(3):
             add("step of 1", parts.step(1))
