@@ -7,14 +7,26 @@ could make a number that is not finite (division by what may be zero) is refused
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from cel_expr_python import cel
 
 from app.domain import Truth
 from app.policy import truth
 from app.policy.cel_messages import Complaint, shown, syntax_complaint, type_complaints
-from app.policy.cel_syntax import Call, Const, Name, Node, Scalar, UnsupportedSyntax, read_tree, walk
+from app.policy.cel_syntax import (
+    Call,
+    Const,
+    Flat,
+    Name,
+    Node,
+    Scalar,
+    UnsupportedSyntax,
+    flatten,
+    read_tree,
+    unflatten,
+    walk,
+)
 from app.policy.fields import MAX_NUMBER, MIN_DIVISOR
 from app.policy.promotion import ARITHMETIC, COMPARISONS, promote
 from app.policy.simple import Simple, simplify
@@ -39,13 +51,12 @@ class ConditionInvalid(Exception):
         self.complaints = tuple(complaints)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedCondition:
+class CheckedCondition(NamedTuple):
     """A sound condition on its way between processes; `checked` is CEL's checked expression, serialized."""
 
     text: str
     names: tuple[str, ...]
-    tree: Node
+    tree: Flat
     checked: bytes
 
 
@@ -76,7 +87,7 @@ class Condition:
 
     def checked(self) -> CheckedCondition:
         """What `Compiler.take_over` makes this condition of."""
-        return CheckedCondition(self.text, self.names, self.tree, self._expression.serialize())
+        return CheckedCondition(self.text, self.names, flatten(self.tree), self._expression.serialize())
 
 
 class Compiler:
@@ -116,7 +127,8 @@ class Compiler:
     def take_over(self, checked: CheckedCondition) -> Condition:
         """A condition that a compiler with the same names and thresholds has compiled, as if it had been compiled
         here. Only for what another process of this service has checked."""
-        return self._condition(checked.text, checked.names, checked.tree, self._env.deserialize(checked.checked))
+        expression = self._env.deserialize(checked.checked)
+        return self._condition(checked.text, checked.names, unflatten(checked.tree), expression)
 
     def _condition(self, text: str, names: tuple[str, ...], tree: Node, expression: Any) -> Condition:
         return Condition(text, names, tree, simplify(tree, self._vocabulary.kinds), expression)
