@@ -102,7 +102,7 @@ class PolicyController(Controller):
         description="The body is YAML. The answer is 200 whether or not the policy is sound: the check itself worked.",
         status_code=200,
         request_max_body_size=MAX_BODY_BYTES,
-        responses=problems(400, 401, 403, 413, 415),
+        responses=problems(400, 401, 403, 413, 415, 503),
     )
     async def check(self, request: Request[Any, Any, Any], check_policy: GivenPolicyCheck) -> PolicyReport:
         try:
@@ -139,7 +139,7 @@ class PolicyController(Controller):
         " failing policy tests, and is recorded.",
         status_code=200,
         request_max_body_size=MAX_BODY_BYTES,
-        responses=problems(400, 401, 403, 412, 413, 415, 422, 428),
+        responses=problems(400, 401, 403, 412, 413, 415, 422, 428, 503),
     )
     async def replace(
         self,
@@ -189,7 +189,7 @@ class PolicyController(Controller):
         summary="Return to an earlier version, policy and lists together",
         status_code=200,
         request_max_body_size=64 * 1024,
-        responses=problems(400, 401, 403, 404, 422),
+        responses=problems(400, 401, 403, 404, 422, 503),
     )
     async def activate(
         self, digest: FromPath[str], data: JSONBody[ActivateRequest], ruleset: GivenRuleset, principal: GivenPrincipal

@@ -83,7 +83,7 @@ class ShadowController(Controller):
         description="The body is YAML. It decides nothing: it is compared with each decision from now on.",
         status_code=200,
         request_max_body_size=MAX_BODY_BYTES,
-        responses=problems(400, 401, 403, 413, 415, 422),
+        responses=problems(400, 401, 403, 413, 415, 422, 503),
     )
     async def replace(
         self, request: Request[Any, Any, Any], shadow: GivenShadow, principal: GivenPrincipal, why: Why = None
@@ -137,7 +137,7 @@ class ShadowController(Controller):
         " that is meant; without it, whatever is tried now.",
         status_code=200,
         request_max_body_size=64 * 1024,
-        responses=problems(400, 401, 403, 404, 412, 422, 428),
+        responses=problems(400, 401, 403, 404, 412, 422, 428, 503),
     )
     async def promote(
         self,
