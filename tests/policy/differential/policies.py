@@ -81,6 +81,10 @@ SCORES = st.sampled_from(
 CALIBRATIONS = st.sampled_from([None, MODEL, "sha256:" + "2" * 64]).map(
     lambda model: {"calibration": {"model": model, "slope": 0.5, "intercept": -0.25}} if model else {}
 )
+#: Of one of the probes: most uploads have no text at all, and then there is nothing to ask the other of.
+APPLIES_TO = st.sampled_from(
+    [{}, *({"applies_to": said} for said in ("picture", "text", ["text"], ["picture", "text"]))]
+)
 
 
 @st.composite
@@ -135,6 +139,7 @@ def cases(draw: st.DrawFn) -> Case:
     )
     for probe in made["probes"].values():
         probe.update(draw(CALIBRATIONS))
+    made["probes"]["b"].update(draw(APPLIES_TO))
     made = json.loads(json.dumps(made))  # what stands at two places would be written as an alias
     text = yaml.safe_dump(
         made,

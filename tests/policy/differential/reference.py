@@ -18,10 +18,17 @@ _MAX_TRIALS = 4000
 
 @dataclass
 class Facts:
-    """What is known of one upload, and what is known to be at least so much. Every other name is unknown."""
+    """What is known of one upload, and what is known to be at least so much. Every other name is unknown. `absent` are
+    those of the known that speak of a text that is not there."""
 
     known: dict[str, Scalar] = field(default_factory=dict)
     at_least: dict[str, int | float] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)
+
+    @property
+    def there(self) -> "Facts":
+        """Without what is absent: what may allow something."""
+        return Facts({name: value for name, value in self.known.items() if name not in self.absent}, self.at_least)
 
 
 @dataclass(frozen=True)

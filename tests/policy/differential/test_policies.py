@@ -20,6 +20,7 @@ from tests.policy.differential.language import names, policy_text
 from tests.policy.differential.policies import (
     Case,
     Ruling,
+    When,
     cases,
     fold,
     leaves,
@@ -57,11 +58,32 @@ def checked_facts(ruleset: Ruleset, case: Case, upload: Upload) -> Facts:
                 assert close(told[name], book[name]), name
                 book[name] = told[name]
         assert name in seen.known or name.startswith("thresholds.") or seen.blame[name], name
+        assert (name in facts.absent) is (name in seen.absent), name
     return facts
 
 
 def _both(facts: Facts, seen: SeenFacts) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     return [(facts.known, seen.known), (facts.at_least, seen.at_least)]
+
+
+def book_truth(when: When, facts: Facts) -> Truth:
+    return fold(when, iter([judge(leaf.node, facts).truth for leaf in leaves(when)]))
+
+
+def check_allow_rule(case: Case, result: RuleResult, facts: Facts) -> Truth:
+    """It holds by what is there alone. One that would hold by what a text that is not there does not say is false, and
+    shows what it wanted for."""
+    when = case.whens[result.id]
+    shown = {name: value for trace in result.trace for name, value in trace.values.items()}
+    wanting = {name for name in facts.absent & shown.keys() if shown[name] is None}
+    if not wanting:
+        truth = check_rule(case, result, facts)
+        assert truth is not Truth.TRUE or book_truth(when, facts.there) is Truth.TRUE
+        return truth
+    assert wanting == facts.absent & shown.keys()
+    assert check_rule(case, result, facts.there) is not Truth.TRUE
+    assert book_truth(when, facts) is Truth.TRUE
+    return Truth.FALSE
 
 
 def check_rule(case: Case, result: RuleResult, facts: Facts) -> Truth:
@@ -87,7 +109,8 @@ def check_evaluation(ruleset: Ruleset, case: Case, upload: Upload, made: Evaluat
     results = {}
     expected_rules = rules_on(case, surface)
     for result in made.rules:
-        results[result.id] = check_rule(case, result, facts)
+        allows = isinstance(expected_rules[result.id]["then"], dict)
+        results[result.id] = (check_allow_rule if allows else check_rule)(case, result, facts)
         assert result.result is results[result.id]
         assert result.mode == expected_rules[result.id]["mode"]
     assert results.keys() == expected_rules.keys()

@@ -100,13 +100,20 @@ def uploads(draw: st.DrawFn) -> Upload:
     said = st.sampled_from([None, "a caption"])
     clean = draw(st.booleans())  # uploads of which everything is known are the most common, and decided another way
     ends = st.just(Status.OK) if clean else ENDS
-    probes = {name: ProbeFinding(readings=draw(_readings(sampled))) for name in draw(st.sets(st.sampled_from("ab")))}
+    captions = draw(said), draw(said)
+    parts = draw(st.sampled_from([1, 1, 2])) if any(captions) else 0
+    made = {name: draw(_readings(sampled)) for name in draw(st.sets(st.sampled_from("ab")))}
+    if "b" in made:
+        made["b"] += tuple(_of_text(one) for one in draw(_readings(parts)))
     if clean:
         sure = st.sampled_from(ANSWERS[:9])
         places = [(frame, language) for frame in range(sampled) for language in ("en", "zh")]
-        probes = {name: ProbeFinding(readings=tuple(_answer(draw(sure), *place) for place in places)) for name in "ab"}
+        made = {name: tuple(_answer(draw(sure), *place) for place in places) for name in "ab"}
+        written = [(part, language) for part in range(parts) for language in ("en", "zh")]
+        made["b"] += tuple(_of_text(_answer(draw(sure), *place)) for place in written)
+    probes = {name: ProbeFinding(readings=readings) for name, readings in made.items()}
     context = UploadContext(
-        caption=draw(said), surface=draw(st.sampled_from([None, "", "chat", "avatar", "Shop.v2", "shop.v2", "\ud83d"]))
+        caption=captions[0], surface=draw(st.sampled_from([None, "", "chat", "avatar", "Shop.v2", "shop.v2", "\ud83d"]))
     )
     sources = {source: draw(ends) for source in (*SOURCES, TextSource.SCENE) if clean or draw(st.integers(0, 9))}
     findings = Findings(
@@ -119,7 +126,7 @@ def uploads(draw: st.DrawFn) -> Upload:
         ocr=TextFinding(status=draw(ends), lines=draw(lines)),
         model_text=TextFinding(status=draw(ends), lines=draw(lines)),
         codes=CodesFinding(status=draw(ends), codes=(Code(kind="qr_code", payload="x"),) * draw(st.integers(0, 2))),
-        caption=draw(said),
+        caption=captions[1],
         scene=SceneFinding(status=draw(ends)),
         keywords=KeywordFinding(
             sources=sources,
@@ -134,6 +141,10 @@ def _answer(logs: tuple[float, float], frame: int, language: str) -> ProbeReadin
     return ProbeReading(frame=frame, language=language, status=Status.OK, log_yes=logs[0], log_no=logs[1])
 
 
+def _of_text(one: ProbeReading) -> ProbeReading:
+    return one.model_copy(update={"frame": 0, "text_part": one.frame})
+
+
 def facts_of(upload: Upload, policy: Mapping[str, Any]) -> Facts:
     """`policy` is the document that the policy's text says."""
     facts = Facts()
@@ -142,7 +153,7 @@ def facts_of(upload: Upload, policy: Mapping[str, Any]) -> Facts:
     facts.known |= {"image.transparent": image.transparent, "context.has_caption": bool(context.caption)}
     if context.surface != "\ud83d":  # half a character is no text
         facts.known["context.surface"] = context.surface or ""
-    _add_probes(facts, upload.findings, policy)
+    _add_probes(facts, upload, policy)
     _add_scores(facts, policy)
     signals = policy["defaults"]["signals"]
     unread = _unread(upload)
@@ -166,14 +177,27 @@ def _add(facts: Facts, name: str, value: float, *, whole: bool) -> None:
     (facts.known if whole else facts.at_least)[name] = value
 
 
-def _add_probes(facts: Facts, findings: Findings, policy: Mapping[str, Any]) -> None:
+def _place(one: ProbeReading) -> tuple[str, int]:
+    return ("picture", one.frame) if one.text_part is None else ("text", one.text_part)
+
+
+def _add_probes(facts: Facts, upload: Upload, policy: Mapping[str, Any]) -> None:
     languages, min_mass = policy["defaults"]["ask"], policy["defaults"]["min_mass"]
+    findings = upload.findings
+    looked_at = {("picture", frame) for frame in range(findings.image.frames_sampled)}
+    looked_at |= {_place(one) for finding in findings.probes.values() for one in finding.readings}
+    looked_at |= {("text", 0)} if findings.caption or upload.context.caption else set()
     for name, probe in policy["probes"].items():
+        said = probe.get("applies_to", "picture")
+        places = {place for place in looked_at if place[0] in ([said] if isinstance(said, str) else said)}
+        if not places:
+            facts.known |= {f"probes.{name}.p": 0.0, f"probes.{name}.mass": 1.0}
+            facts.absent |= {f"probes.{name}.p", f"probes.{name}.mass"}
+            continue
         readings = findings.probes[name].readings if name in findings.probes else ()
-        frames = {*range(findings.image.frames_sampled)}
-        frames |= {one.frame for finding in findings.probes.values() for one in finding.readings}
-        asked = {(one.frame, one.language) for one in readings}
-        gaps = len({(frame, language) for frame in frames for language in languages} - asked)
+        readings = tuple(one for one in readings if _place(one) in places)
+        asked = {(_place(one), one.language) for one in readings}
+        gaps = len({(place, language) for place in places for language in languages} - asked)
         answers: list[tuple[float, float]] = []
         for one in readings:
             if one.status is Status.OK and one.log_yes is not None and one.log_no is not None:
@@ -195,9 +219,15 @@ def _probability(log_odds: float, calibration: Mapping[str, Any] | None) -> floa
 
 
 def _add_scores(facts: Facts, policy: Mapping[str, Any]) -> None:
-    """A part that is not known counts as nothing, which is the least that it could be."""
+    """A part that is not known counts as nothing, which is the least that it could be; one that there is nothing to ask
+    of is none."""
     for name, score in policy["scores"].items():
-        ((form, parts),) = score.items()
+        ((form, every),) = score.items()
+        parts = [part for part in every if part not in facts.absent]
+        if not parts:
+            facts.known[f"scores.{name}"] = 0.0
+            facts.absent.add(f"scores.{name}")
+            continue
         values = {part: facts.known.get(part, facts.at_least.get(part)) for part in parts}
         if all(value is None for value in values.values()):
             continue
@@ -207,7 +237,7 @@ def _add_scores(facts: Facts, policy: Mapping[str, Any]) -> None:
         elif form == "noisy_or":
             value = 1 - math.prod(1 - one for one in least.values())
         else:
-            value = sum(parts[part] * one for part, one in least.items()) / sum(parts.values())
+            value = sum(every[part] * one for part, one in least.items()) / sum(every[part] for part in parts)
         _add(facts, f"scores.{name}", value, whole=all(part in facts.known for part in parts))
 
 
