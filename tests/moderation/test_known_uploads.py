@@ -5,7 +5,7 @@ import io
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,18 @@ import pytest
 from PIL import Image as PillowImage
 from prometheus_client import REGISTRY
 
-from app.domain import Answer, Decision, EngineJob, Findings, Outcome, Question, Status, UploadContext
+from app.domain import (
+    Answer,
+    CodesFinding,
+    Decision,
+    EngineJob,
+    Findings,
+    Frame,
+    Outcome,
+    Question,
+    Status,
+    UploadContext,
+)
 from app.engine.fake import FakeEngine, harmless, yes_no
 from app.errors import DecodeFailed, NotReady, QueueFull, TruncatedPicture, WorkerCrashed, WorkerTimeout
 from app.intake.decode import Intake, IntakeLimits
@@ -30,6 +41,7 @@ from app.moderation.outline import OUTLINE, Outline
 from app.moderation.pipeline import Deadlines, Moderator
 from app.moderation.upload import Upload
 from app.policy.ruleset import Ruleset
+from app.signals.base import CodeReader
 from app.signals.codes import ZxingReader
 from app.signals.keywords import AhoCorasickMatcher
 from app.signals.model_text import ModelText
@@ -90,12 +102,13 @@ class House:
     ruleset: Ruleset = MILD
     engine: FakeEngine = field(default_factory=lambda: FakeEngine(by_colour))
     reader: Reader = field(default_factory=Reader)
+    codes: CodeReader | None = None
     room: AdmissionLimits = field(default_factory=lambda: AdmissionLimits(8, 1 << 30, 8))
 
     def __post_init__(self) -> None:
         self.evidence = LocalEvidenceStore(self.folder / "evidence")
         self.decisions = SqlDecisionStore(self.database)
-        codes = ZxingReader(InlineWorkers())
+        codes = self.codes or ZxingReader(InlineWorkers())
         self.moderator = Moderator(
             intake=Intake(self.workers, self.limits, self.secret),
             signals=Signals(self.reader, codes, AhoCorasickMatcher(), Probes(), Scene(), ModelText()),
@@ -249,6 +262,31 @@ async def test_what_was_unknown_is_found_out_again(build: Build) -> None:
     assert (second.degraded, house.decoded) == (False, 2)
 
 
+@pytest.mark.parametrize("end", [Status.TIMEOUT, Status.FAILED])
+async def test_text_that_was_not_read_is_read_again(build: Build, end: Status) -> None:
+    house = build(reader=Reader(end), ruleset=LISTED)
+    assert (await house.decide()).findings.ocr.status is end
+    second = await house.decide()
+    assert (second.degraded, second.findings.ocr.text, house.decoded, house.reader.reads) == (False, "read", 2, 2)
+
+
+async def test_codes_that_were_not_read_are_read_again(build: Build) -> None:
+    ends = [Status.TIMEOUT, Status.OK]
+
+    class Codes:
+        version = "told 1"
+
+        async def read(self, frames: Sequence[Frame], *, timeout_s: float) -> CodesFinding:
+            return CodesFinding(status=ends.pop(0), reason=None)
+
+    house = build(codes=Codes(), ruleset=LISTED)
+    assert (await house.decide()).findings.codes.status is Status.TIMEOUT
+    assert (await house.decide()).findings.codes.status is Status.OK
+    assert (ends, house.decoded) == ([], 2)
+    await house.decide()
+    assert house.decoded == 2
+
+
 async def test_evidence_that_is_gone_is_put_again_without_decoding(build: Build) -> None:
     house = build()
     first = await house.decide()
@@ -290,8 +328,7 @@ async def test_a_known_upload_does_not_wait_behind_others(build: Build) -> None:
     assert isinstance(house.workers, CountingWorkers)
     house.workers.go.clear()
     waiting = [asyncio.create_task(house.decide(png(colour))) for colour in ("red", "green")]
-    while house.decoded < 3:  # noqa: ASYNC110 - what is waited for sets no event
-        await asyncio.sleep(0.005)
+    await until(lambda: house.decoded == 3)
     with pytest.raises(QueueFull):
         await house.decide(png("blue"))
     for _ in range(3):
@@ -305,8 +342,7 @@ async def test_uploads_of_one_new_picture_at_once_decode_it_once(build: Build) -
     assert isinstance(house.workers, CountingWorkers)
     house.workers.go.clear()
     sent = [asyncio.create_task(house.decide(caption=f"number {number}")) for number in range(4)]
-    while house.decoded < 1:  # noqa: ASYNC110 - what is waited for sets no event
-        await asyncio.sleep(0.005)
+    await until(lambda: house.decoded == 1)
     await asyncio.sleep(0.02)
     house.workers.go.set()
     decisions = await asyncio.gather(*sent)
@@ -321,8 +357,7 @@ async def test_who_follows_an_upload_that_goes_away_decodes_for_itself(build: Bu
     assert isinstance(house.workers, CountingWorkers)
     house.workers.go.clear()
     first, second = asyncio.create_task(house.decide()), asyncio.create_task(house.decide())
-    while house.decoded < 1:  # noqa: ASYNC110 - what is waited for sets no event
-        await asyncio.sleep(0.005)
+    await until(lambda: house.decoded == 1)
     await asyncio.sleep(0.02)
     first.cancel()
     house.workers.go.set()
@@ -373,6 +408,12 @@ async def test_a_worker_killed_in_between_changes_nothing(build: Build) -> None:
         assert same(await house.decide()) == same(decided) == same(await build(cache=None).decide())
     finally:
         await pool.aclose()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.005)
 
 
 def kill_all(pool: MediaPool) -> None:
