@@ -173,7 +173,7 @@ async def _save(client: httpx.AsyncClient, path: Path, text: str) -> str:
                 return "activated"
             if now["failed_at"] != before["failed_at"] and text == _BROKEN:
                 return "refused"
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
 
 
 async def _put(client: httpx.AsyncClient, text: str) -> str:
@@ -226,7 +226,7 @@ class Window:
         return [ended - began for began, ended in uploads if began < self.ended and ended > self.began]
 
 
-async def activations(url: str, rounds: int, rules: int, *, every_condition: bool) -> None:
+async def activations(_: Path, url: str, *, rounds: int, rules: int, every_condition: bool) -> None:
     """Pairs of windows, one with an activation and one as long without, either first."""
     chance = random.Random(rounds)  # noqa: S311 - chance, not secrecy
     windows: dict[bool, list[Window]] = {True: [], False: []}
@@ -276,7 +276,8 @@ def _print_times(pairs: list[tuple[list[float], list[float]]]) -> None:
 
 def _ratios(pairs: list[tuple[list[float], list[float]]]) -> NDArray[np.float64]:
     meanwhile, control = (np.concatenate([pair[at] for pair in pairs]) for at in (0, 1))
-    return np.percentile(meanwhile, _SHARES) / np.percentile(control, _SHARES)
+    ratios: NDArray[np.float64] = np.percentile(meanwhile, _SHARES) / np.percentile(control, _SHARES)
+    return ratios
 
 
 async def _put_any(client: httpx.AsyncClient, text: str) -> None:
@@ -323,7 +324,7 @@ def main() -> None:
     if options.rounds:
         for every in (False, True):
             work = partial(activations, rounds=options.rounds, rules=options.large, every_condition=every)
-            _run(options.model_s, options.large, lambda _, url, work=work: work(url))
+            _run(options.model_s, options.large, work)
     sys.exit(0 if sound else 1)
 
 
