@@ -21,7 +21,7 @@ from benchmarks.engine.contenders import Bench, Contender
 from benchmarks.engine.kept import KeptRounds
 from benchmarks.engine.measure import Case, Times, rounds
 from benchmarks.engine.questions import FULL, PROBES_ONLY
-from benchmarks.engine.shapes import SHAPES
+from benchmarks.engine.shapes import SHAPES, QwenShape
 
 ROOT = Path(__file__).resolve().parents[2]
 _CATALOGUED = "youtu-vl-4b"
@@ -42,7 +42,8 @@ def main() -> None:
                 print(f"writing a pair of the shape '{given.shape}' …", flush=True)
                 write_pair(given.shape, where, given.type)
                 (where / "written").touch()
-        asyncio.run(_run(given, pair_files(model, projector)))
+        shape = None if given.model else given.shape
+        asyncio.run(_run(given, pair_files(model, projector, shape)))
 
 
 async def _run(given: argparse.Namespace, files: ModelFiles) -> None:
@@ -123,13 +124,14 @@ def _write(given: argparse.Namespace, cases: list[Case], found: list[Times]) -> 
         report.plot(cases, found, given.out / "engine.png")
 
 
-def pair_files(model: Path, projector: Path) -> ModelFiles:
+def pair_files(model: Path, projector: Path, shape: str | None = None) -> ModelFiles:
+    """Asked in Youtu-VL's form; a `shape` of another family in that of its own template."""
     entry = load_catalogue(ROOT / "models" / "catalogue.yaml").entry(_CATALOGUED)
     return ModelFiles(
         name="bench",
         model=model.resolve(),
         projector=projector.resolve(),
-        chat_form=ChatForm(**entry.chat_form.model_dump()),
+        chat_form=None if shape and isinstance(SHAPES[shape], QwenShape) else ChatForm(**entry.chat_form.model_dump()),
         words=AnswerWords(yes=entry.words.yes, no=entry.words.no),
         picture_tokens=entry.picture_tokens,
         demonstration=False,

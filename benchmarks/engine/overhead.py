@@ -181,4 +181,6 @@ if __name__ == "__main__":
         from benchmarks.engine.pairs import write_pair
 
         with tempfile.TemporaryDirectory() as folder:
-            asyncio.run(main(pair_files(*write_pair(given.shape, Path(folder))), given.jobs, given.threads))
+            asyncio.run(
+                main(pair_files(*write_pair(given.shape, Path(folder)), given.shape), given.jobs, given.threads)
+            )

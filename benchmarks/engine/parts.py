@@ -154,7 +154,7 @@ def main() -> None:
         if given.model is None:
             from benchmarks.engine.pairs import write_pair  # noqa: PLC0415 - needs the writer of GGUF files
 
-            files = pair_files(*write_pair(given.shape, Path(folder), given.type))
+            files = pair_files(*write_pair(given.shape, Path(folder), given.type), given.shape)
         else:
             files = pair_files(given.model, given.projector)
         _run(files, given)
