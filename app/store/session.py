@@ -125,12 +125,14 @@ class Database:
                 return result
 
     async def _take_turn(self, stack: AsyncExitStack) -> float:
-        """How long the database may still be waited for, in seconds: uploads with a deadline wait here."""
+        """How long the database may still be waited for, in seconds: uploads with a deadline wait here. Raises
+        StoreUnavailable when it was closed meanwhile."""
         if self._turn is None:
             return self._busy_timeout_s
         began_at = time.monotonic()
         async with asyncio.timeout(self._busy_timeout_s):
             await stack.enter_async_context(self._turn)
+        self._require_open()  # it may have been closed, or its file replaced, meanwhile
         return max(0.0, self._busy_timeout_s - (time.monotonic() - began_at))
 
     def _require_open(self) -> None:

@@ -130,6 +130,28 @@ async def test_a_database_that_closes_finishes_what_it_began(sqlite: SqliteServe
         assert await slots(database) == [1]
 
 
+async def test_who_waits_for_a_turn_while_the_database_closes_is_told_so(sqlite: SqliteServer) -> None:
+    async def in_a_session() -> None:
+        async with database.writing() as session:
+            session.add(TickRow(job="x", slot=3))
+
+    url, pause = sqlite.new_url(), Pause()
+    async with opened(url) as database:
+        first = asyncio.create_task(database.transact(tick(1, then=pause)))
+        await pause.reached()
+        waiting = [asyncio.create_task(database.transact(tick(2))), asyncio.create_task(in_a_session())]
+        await asyncio.sleep(0.02)
+        closing = asyncio.create_task(database.aclose())
+        await asyncio.sleep(0.02)
+        pause.go()
+        await closing
+        assert await first == 1
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(one) for one in told] == [StoreUnavailable, StoreUnavailable]
+    async with opened(url) as database:
+        assert await slots(database) == [1]
+
+
 async def test_the_wait_for_a_turn_counts_for_it_too(sqlite: SqliteServer) -> None:
     patience_ms: list[int] = []
 
