@@ -61,8 +61,8 @@ def see(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_d
 
 
 class _Judged(NamedTuple):
-    """A rule and what came of it; `leaves` are the results of its conditions. `vain`: it would allow something only
-    because of what a text that is not there does not say."""
+    """A rule and what came of it; `leaves` are the results of its conditions. `vain`: as far as is known, it would
+    allow something only because of what a text that is not there does not say."""
 
     compiled: CompiledRule
     result: Truth
@@ -95,14 +95,20 @@ def _judge_rules(program: Program, facts: Facts) -> list[_Judged]:
 
 
 def _unless_vain(one: _Judged, program: Program, facts: Facts) -> _Judged:
-    """An allow rule that is true whatever a text would say stays true."""
+    """An allow rule that is true whatever a text would say stays true. Where that hangs on what is not known it is
+    unknown; no text could change what is left, which is false."""
     if not one.allows or one.result is not Truth.TRUE or facts.absent.isdisjoint(one.compiled.names):
         return one
-    there = _there({**facts.known, **program.thresholds}, facts)
-    leaves = LeafJudge(program.compiler, there, facts.at_least).all(one.compiled.leaves)
-    if one.compiled.fold(leaves) is Truth.TRUE:
+    known = {**facts.known, **program.thresholds}
+    leaves = LeafJudge(program.compiler, _there(known, facts), facts.at_least).all(one.compiled.leaves)
+    result = one.compiled.fold(leaves)
+    if result is Truth.TRUE:
         return one
-    return one._replace(result=Truth.FALSE, leaves=leaves, vain=True)
+    hangs = any(
+        there is Truth.UNKNOWN and (before is Truth.UNKNOWN or any(name not in known for name in leaf.names))
+        for leaf, before, there in zip(one.compiled.leaves, one.leaves, leaves, strict=True)
+    )
+    return one._replace(result=result if hangs else Truth.FALSE, leaves=leaves, vain=True)
 
 
 class LeafJudge:

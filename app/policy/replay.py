@@ -186,28 +186,36 @@ class _Replay:
 
     def _judge(self, compiled: CompiledRule) -> _Judged:
         breathe()
-        both = _fold(compiled.tree, iter([self._leaves.judge(leaf) for leaf in compiled.leaves]))
+        both, vain = _fold(compiled.tree, iter([self._leaves.judge(leaf) for leaf in compiled.leaves])), self._none
         if compiled.allows:
-            both = self._unless_vain(compiled, both)
+            both, vain = self._unless_vain(compiled, both)
         unknown = ~(both.true | both.false)
         unasked = self._none
         if self._rows_with_unasked and unknown.any():
             for leaf in compiled.leaves:
-                result = self._leaves.judge(leaf)
-                blank = unknown & ~(result.true | result.false)
+                blank = unknown & ~vain & _blank(self._leaves.judge(leaf))
+                if (hangs := unknown & vain).any():
+                    blank = blank | (hangs & _blank(self._leaves_there.judge(leaf)))
                 for name in leaf.names:
                     unasked = unasked | (blank & self._unasked(name))
         return _Judged(compiled, both, ~both.false, unasked)
 
-    def _unless_vain(self, compiled: CompiledRule, both: Both) -> Both:
-        """Where it is true only because of what a text that is not there does not say, it is false."""
+    def _unless_vain(self, compiled: CompiledRule, both: Both) -> tuple[Both, Bools]:
+        """Where it is true only because of what a text that is not there does not say, as far as is known, and what it
+        is there: unknown where it hangs on what is not known, and false elsewhere."""
         absent = [not row.seen.facts.absent.isdisjoint(compiled.names) for row in self._rows]
-        hangs = both.true & np.array(absent, bool)
-        if not hangs.any():
-            return both
+        allowed = both.true & np.array(absent, bool)
+        if not allowed.any():
+            return both, self._none
         there = _fold(compiled.tree, iter([self._leaves_there.judge(leaf) for leaf in compiled.leaves]))
-        vain = hangs & ~there.true
-        return Both(both.true & ~vain, both.false | vain)
+        vain = allowed & ~there.true
+        hangs = self._none
+        for leaf in compiled.leaves:
+            unknown = _blank(self._leaves.judge(leaf))
+            for name in leaf.names:
+                unknown = unknown | ~self._leaves.column(name)[1]
+            hangs = hangs | (unknown & _blank(self._leaves_there.judge(leaf)))
+        return Both(both.true & ~vain, both.false | (vain & (there.false | ~hangs))), vain
 
     @cached_property
     def _leaves_there(self) -> Leaves:
@@ -228,6 +236,10 @@ class _Replay:
         """A rule hangs on its own names, and on those of the allow rules that may set it aside."""
         allowing = [one.names for one in self._program.rules if compiled.rule.id in one.rule.overrides]
         return compiled.names.union(*allowing)
+
+
+def _blank(both: Both) -> Bools:
+    return ~(both.true | both.false)
 
 
 def _fold(tree: Tree, leaves: Iterator[Both]) -> Both:

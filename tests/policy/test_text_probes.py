@@ -21,6 +21,7 @@ from app.domain import (
 )
 from app.policy.asked import never_asked
 from app.policy.cases import check_cases
+from app.policy.early_stop import still_open
 from app.policy.evaluate import see
 from app.policy.explain import explain
 from app.policy.replay import Row, replay
@@ -100,6 +101,26 @@ class TestAnUploadWithoutText:
 
         assert outcome(rules, found(a=0.9, caption=None), surface="kitchen") == (Outcome.PASS, False)
         assert outcome(rules, found(a=0.9, caption=None), surface="chat") == (Outcome.REJECT, False)
+
+    @pytest.mark.parametrize(
+        "when", [{"any": ["probes.t.p < 0.1", "probes.a.p < 0.2"]}, "probes.t.p < 0.1 || probes.a.p < 0.2"]
+    )
+    def test_is_allowed_by_what_is_not_known_yet(self, when: Any) -> None:
+        """So it is waited for, missed where it does not come, and not guessed where it was never asked."""
+        rules = policy(rule("stop", "context.surface == 'kitchen'"), allow("fine", when, "stop"))
+        assert outcome(rules, found(a=0.1, caption=None), surface="kitchen") == (Outcome.PASS, False)
+        assert outcome(rules, found(a=0.9, caption=None), surface="kitchen") == (Outcome.REJECT, False)
+
+        late, context = found(a=None, caption=None), UploadContext(surface="kitchen")
+        evaluation = judge(rules, late, surface="kitchen")
+        assert (evaluation.outcome, evaluation.degraded_by) == (Outcome.REJECT, ("probes.a: timeout",))
+        assert still_open(rules, late, context, model_digest=None, pending={"probes.a"}) == {"probes.a"}
+
+        unasked = late.model_copy(update={"probes": {}})
+        seen = see(rules, unasked, context, model_digest=None)
+        replayed = replay(rules, [Row(seen, never_asked(rules, unasked, seen))])
+        assert (replayed.outcome(0), list(replayed.missing)) == (None, ["probes.a.p"])
+        assert replay(rules, [Row(see(rules, late, context, model_digest=None))]).outcome(0) is Outcome.REJECT
 
     def test_shows_what_the_allow_rule_wanted_for(self) -> None:
         rules = policy(rule("stop", "probes.t.p < 0.1"), allow("fine", "probes.t.p < 0.1", "stop"))

@@ -71,8 +71,8 @@ def book_truth(when: When, facts: Facts) -> Truth:
 
 
 def check_allow_rule(case: Case, result: RuleResult, facts: Facts) -> Truth:
-    """It holds by what is there alone. One that would hold by what a text that is not there does not say is false, and
-    shows what it wanted for."""
+    """It holds by what is there alone. One that would hold by what a text that is not there does not say shows what it
+    wanted for. It is unknown where that may still hold by what is not known, and false elsewhere."""
     when = case.whens[result.id]
     shown = {name: value for trace in result.trace for name, value in trace.values.items()}
     wanting = {name for name in facts.absent & shown.keys() if shown[name] is None}
@@ -81,9 +81,15 @@ def check_allow_rule(case: Case, result: RuleResult, facts: Facts) -> Truth:
         assert truth is not Truth.TRUE or book_truth(when, facts.there) is Truth.TRUE
         return truth
     assert wanting == facts.absent & shown.keys()
-    assert check_rule(case, result, facts.there) is not Truth.TRUE
+    there = check_rule(case, result, facts.there)
+    assert there is not Truth.TRUE
     assert book_truth(when, facts) is Truth.TRUE
-    return Truth.FALSE
+    hangs = any(
+        trace.result is Truth.UNKNOWN
+        and (not names(leaf.node) <= facts.known.keys() or judge(leaf.node, facts).truth is Truth.UNKNOWN)
+        for leaf, trace in zip(leaves(when), result.trace, strict=True)
+    )
+    return there if hangs else Truth.FALSE
 
 
 def check_rule(case: Case, result: RuleResult, facts: Facts) -> Truth:
