@@ -217,7 +217,7 @@ async def test_closing_ends_the_processes_and_their_calls(tmp_path: Path) -> Non
     assert not any(alive(pid) for pid in pids)
     with pytest.raises(WorkerCrashed):
         await call
-    with pytest.raises(WorkerCrashed, match="not running"):
+    with pytest.raises(WorkerError, match="not running"):
         await pool.run(media_work.pid, timeout_s=PATIENCE_S)
 
 

@@ -394,6 +394,21 @@ async def test_a_failure_that_may_pass_is_tried_again(
     assert (await house.decide()).outcome is Outcome.PASS
 
 
+async def test_a_picture_is_not_refused_for_good_where_no_worker_runs_yet(build: Build) -> None:
+    pool = MediaPool(1, memory_mb=2048)
+    house = build(workers=pool)
+    with pytest.raises(NotReady):
+        await house.decide()
+    await pool.start()
+    try:
+        assert (await house.decide()).outcome is Outcome.PASS
+    finally:
+        await pool.aclose()
+    with pytest.raises(NotReady):
+        await house.decide(png("red"))
+    assert (await house.decide()).outcome is Outcome.PASS, "what is known needs no worker"
+
+
 async def test_a_worker_killed_in_between_changes_nothing(build: Build) -> None:
     """With real processes: one dies while it decodes, and all of them before the picture comes again."""
     pool = MediaPool(1, memory_mb=2048)
