@@ -42,8 +42,8 @@ class Decoding:
         FINDINGS_ASKED.labels(_SIGNAL, "kept").inc()
 
     async def decode(self, file: Inspected, watch: Stopwatch) -> Image:
-        """The picture with its pixels. Raises UploadError, and NotReady where the deadline came first or no media worker
-        runs."""
+        """The picture with its pixels. Raises UploadError, and NotReady where the deadline came first, or no media
+        worker runs."""
         part = self._part(file)
         if part is None or self._cache is None:
             return await self._decode(file, watch)
