@@ -18,6 +18,8 @@ from app.workers import Workers
 #: The largest policy that is allowed takes some seconds of processor time.
 CHECK_TIMEOUT_S = 60.0
 _ATTEMPTS = 2
+#: Who had less of that time than this had to wait for others: it says nothing of the policy.
+_OWN_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,18 @@ class Builder:
         await self._checked(candidate)
 
     async def _checked(self, candidate: Candidate) -> Checked:
-        """A process that dies is given one more chance: it may have been somebody else's fault."""
+        """A process that dies is given one more chance: it may have been somebody else's fault. What was in force
+        before is sound, and only slow to check at the moment."""
         light = candidate.without_terms()
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return await self._workers.run(check, light, timeout_s=self._timeout_s)
             except WorkerTimeout as timeout:
-                if not timeout.ran_s:
+                if timeout.ran_s < _OWN_SHARE * self._timeout_s:
                     raise WorkerTimeout("other policies are being checked: try again later") from timeout
                 message = f"checking this policy takes longer than {self._timeout_s:.0f} s"
+                if candidate.kept:
+                    raise WorkerTimeout(message, ran_s=timeout.ran_s) from timeout
                 raise PolicyInvalid((PolicyProblem(candidate.file, 1, 1, message),)) from timeout
             except WorkerCrashed as crash:
                 if attempt == _ATTEMPTS:

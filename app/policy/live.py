@@ -208,7 +208,9 @@ class LiveRuleset:
                 failing = False
             except Exception as fault:  # the store may be back at the next look
                 if not failing:
-                    log.warning("policy store cannot be read", action="policy_follow_failed", error=str(fault))
+                    log.warning(
+                        "the newest activation cannot be followed", action="policy_follow_failed", error=str(fault)
+                    )
                 failing = True
 
     async def _read_files(
@@ -289,7 +291,7 @@ class LiveRuleset:
 
     async def _follow(self, built: Ruleset | None = None) -> bool:
         """`built` saves building what is at hand. At the start a ruleset that cannot be used ends it; later the last
-        good one goes on, and it is said once."""
+        good one goes on, and it is said once. One that could not be checked may be at the next look."""
         head = self._head = await self._store.head()
         if head is None or head.seq in (self._seq, self._unusable_seq):
             return False
@@ -302,6 +304,10 @@ class LiveRuleset:
             self._unusable_seq = head.seq
             self._reject("unusable", invalid.problems)
             return False
+        except WorkerError as fault:
+            if self._seq is not None:
+                self._reject("unusable", (PolicyProblem(_version_name(head.digest), 1, 1, fault.detail),))
+            raise
         await asyncio.to_thread(self._prepare, built)
         self._put_in_force(built, head)
         return True
@@ -356,4 +362,8 @@ def _as_named(ruleset: Ruleset, text: RulesetText) -> Ruleset:
 
 
 def _version(text: RulesetText) -> str:
-    return f"version {text.digest.removeprefix('sha256:')[:12]}"
+    return _version_name(text.digest)
+
+
+def _version_name(digest: str) -> str:
+    return f"version {digest.removeprefix('sha256:')[:12]}"

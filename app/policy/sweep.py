@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from app.errors import MalformedRequest
+from app.policy.fields import MAX_NUMBER
 from app.policy.ruleset import Ruleset
 from app.policy.surfaces import place_of, threshold_places
 from app.policy.vocabulary import did_you_mean
@@ -57,7 +57,7 @@ def _neighbours(ruleset: Ruleset) -> Iterator[tuple[str, str]]:
 
 def sweep(ruleset: Ruleset, moved: Moved) -> Mapping[str, Sequence[float]]:
     """The values to try, whole numbers where the threshold is one. Raises MalformedRequest for a threshold that the
-    policy does not give, and for bounds that are no numbers."""
+    policy does not give, and for bounds that no threshold could be."""
     name = moved.threshold.removeprefix("thresholds.")
     places = threshold_places(ruleset)
     place = place_of(name)
@@ -67,8 +67,9 @@ def sweep(ruleset: Ruleset, moved: Moved) -> Mapping[str, Sequence[float]]:
     value = places[place]
     low = 0.0 if moved.low is None else moved.low
     high = _reach(value) if moved.high is None else moved.high
-    if not isfinite(high - low):
-        raise MalformedRequest("a threshold moves between two numbers", field="threshold")
+    if not (abs(low) <= MAX_NUMBER and abs(high) <= MAX_NUMBER):
+        message = f"a threshold moves between two numbers from -{MAX_NUMBER:.0e} to {MAX_NUMBER:.0e}"
+        raise MalformedRequest(message, field="threshold")
     low, high = sorted((low, high))
     values = {low + (high - low) * step / _STEPS for step in range(_STEPS + 1)}
     if isinstance(value, int):
@@ -78,5 +79,7 @@ def sweep(ruleset: Ruleset, moved: Moved) -> Mapping[str, Sequence[float]]:
 
 def _reach(value: int | float) -> float:
     if isinstance(value, int):
-        return float(max(_REACH * value, _LEAST_COUNT))
-    return 1.0 if 0 <= value <= 1 else _REACH * value
+        reach = float(max(_REACH * value, _LEAST_COUNT))
+    else:
+        reach = 1.0 if 0 <= value <= 1 else _REACH * value
+    return max(-MAX_NUMBER, min(reach, MAX_NUMBER))

@@ -87,20 +87,21 @@ class Unpacker:
     the same names for conditions, is the one that it was."""
 
     def __init__(self) -> None:
-        self._compiler: Compiler | None = None
-        self._rules: Mapping[bytes, CompiledRule] = {}
+        #: Of the last one. Together, for who is no longer waited for may still be at work in another thread.
+        self._before: tuple[Compiler, Mapping[bytes, CompiledRule]] | None = None
 
     def unpack(self, packed: PackedRuleset, lists: Sequence[KeywordList]) -> Ruleset:
         """`lists` has at least those that the ruleset is made with. Only for what another process of this service has
         packed."""
         rest: _Rest = pickle.loads(packed.rest)  # noqa: S301 - our own process
-        compiler = Compiler(rest.vocabulary, before=self._compiler)
-        known = self._rules if self._compiler and compiler.shares_names_with(self._compiler) else {}
+        before, made_before = self._before or (None, {})
+        compiler = Compiler(rest.vocabulary, before=before)
+        known = made_before if before is not None and compiler.shares_names_with(before) else {}
         rules = {}
         for piece in packed.rules:
             breathe()
             rules[piece] = known.get(piece) or _unpack_rule(piece, compiler)
-        self._compiler, self._rules = compiler, rules
+        self._before = compiler, rules
         return _put_together(packed, rest, [rules[piece] for piece in packed.rules], compiler, lists)
 
 

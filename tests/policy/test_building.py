@@ -129,6 +129,13 @@ async def test_a_policy_that_takes_too_long_is_refused(pool: MediaPool) -> None:
     assert (await builder.build(candidate(policy()))).ruleset == build_ruleset(policy(), LISTS)
 
 
+async def test_what_was_in_force_is_never_unsound_for_being_slow(pool: MediaPool) -> None:
+    """A node that is busy would go on under an older policy for good."""
+    slow = replace(candidate(policy(rules=2000)), kept=True)
+    with pytest.raises(WorkerTimeout, match="checking this policy takes longer than 0 s"):
+        await Builder(pool, timeout_s=0.2).build(slow)
+
+
 async def test_a_policy_that_takes_too_much_memory_costs_the_process_alone() -> None:
     small = MediaPool(1, memory_mb=1024, warm_up=[get_ready_with_little_memory])
     await small.start()
@@ -152,6 +159,16 @@ async def test_who_waits_in_vain_for_others_is_told_so(pool: MediaPool) -> None:
     await asyncio.sleep(0.1)
     with pytest.raises(WorkerTimeout, match="other policies are being checked"):
         await Builder(pool, timeout_s=0.1).build(candidate(policy()))
+    await others
+
+
+async def test_time_spent_waiting_for_others_is_not_held_against_a_policy(pool: MediaPool) -> None:
+    slow = candidate(policy(rules=2000))
+    await Builder(pool).check(candidate(policy()))
+    others = asyncio.create_task(pool.run(time.sleep, 0.5, timeout_s=30))
+    await asyncio.sleep(0.1)
+    with pytest.raises(WorkerTimeout, match="other policies are being checked"):
+        await Builder(pool, timeout_s=0.6).build(slow)
     await others
 
 
@@ -211,6 +228,21 @@ class TestLive:
         assert await live.reload()
         assert live.status.problems == ()
         assert live.current.policy.thresholds["high"] == 0.8
+
+    async def test_an_activation_that_could_not_be_checked_is_said_and_followed_later(
+        self, pool: MediaPool, path: Path
+    ) -> None:
+        store, workers = MemoryRulesets(), Deadly(pool, deaths=0)
+        one, other = (LiveRuleset(path, path.parent / "rules", store=store, workers=workers) for _ in range(2))
+        await one.start()
+        await other.start()
+        await one.put(policy(high=0.8), expected=None, author="key", why=None)
+        workers.deaths = 2
+        with pytest.raises(WorkerCrashed):
+            await other.follow()
+        assert "the policy could not be checked" in other.status.problems[0].message
+        assert await other.follow()
+        assert (other.current.digest, other.status.problems) == (one.current.digest, ())
 
 
 async def test_a_list_file_that_did_not_change_is_not_parsed_again(tmp_path: Path) -> None:

@@ -45,6 +45,11 @@ def test_a_count_is_moved_in_whole_numbers() -> None:
     assert all(type(value) is int for value in values)
 
 
+def test_the_largest_is_moved_no_further_than_a_policy_may_give() -> None:
+    values = sweep(made(thresholds={"high": 0.8, "few": 900_000_000}), Moved("few"))["few"]
+    assert (values[0], values[-1]) == (0, 1_000_000_000)
+
+
 def test_bounds_are_kept_in_either_order() -> None:
     values = sweep(made(), Moved("high", 0.9, 0.5))["high"]
     assert (values[0], values[-1]) == (0.5, 0.9)
@@ -57,6 +62,8 @@ def test_bounds_are_kept_in_either_order() -> None:
         (Moved("high", float("nan"), 1.0), "between two numbers"),
         (Moved("high", 0.0, float("inf")), "between two numbers"),
         (Moved("high", -1e308, 1e308), "between two numbers"),
+        (Moved("high", 0.0, 1e308), "between two numbers"),
+        (Moved("few", 0.0, 1e308), "between two numbers"),
     ],
 )
 def test_what_cannot_be_moved_is_said(moved: Moved, said: str) -> None:
