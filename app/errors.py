@@ -25,6 +25,7 @@ PortcullisError
 │   ├── TooLittleMemory          too_little_memory
 │   └── SchemaUnsupported        schema_unsupported
 ├── WorkerError                  a media worker
+│   ├── WorkersNotRunning        workers_not_running
 │   ├── WorkerCrashed            worker_crash
 │   └── WorkerTimeout            worker_timeout
 ├── PolicyInvalid                policy_invalid; carries every problem with file, line and column
@@ -177,6 +178,12 @@ UNSERVABLE = (
 
 class WorkerError(PortcullisError):
     code = "worker_error"
+
+
+class WorkersNotRunning(WorkerError):
+    """They are being started or stopped, or could not be started: the call itself has no part in it."""
+
+    code = "workers_not_running"
 
 
 class WorkerCrashed(WorkerError):

@@ -19,7 +19,7 @@ from typing import TypeVar, TypeVarTuple, Unpack, cast
 
 import structlog
 
-from app.errors import WorkerCrashed, WorkerError, WorkerTimeout
+from app.errors import WorkerCrashed, WorkerError, WorkersNotRunning, WorkerTimeout
 from app.media_worker import HEADER, Reply
 from app.metrics import WORKER_KILLS
 
@@ -94,7 +94,7 @@ class MediaPool:
     async def run(self, function: Callable[[Unpack[Args]], Result], *args: *Args, timeout_s: float) -> Result:
         """See `app.workers.Workers.run`. A call that is cancelled kills its worker too."""
         if not self._supervisors:
-            raise WorkerError("the media workers are not running")
+            raise WorkersNotRunning("the media workers are not running")
         request = pickle.dumps((function, args), protocol=pickle.HIGHEST_PROTOCOL)
         ran_since: float | None = None
         try:

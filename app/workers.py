@@ -18,7 +18,6 @@ class Workers(Protocol):
         """The function's result; its own exceptions pass through.
 
         Raises WorkerTimeout after `timeout_s` (waiting for a free worker included; the process is killed), and
-        WorkerCrashed when the process died. Any other WorkerError is nobody's who called: there are no workers, say
-        because they are still being started.
+        WorkerCrashed when the process died, and WorkersNotRunning.
         """
         ...

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import PolicyInvalid, QueueFull, WorkerCrashed, WorkerError, WorkerTimeout
+from app.errors import PolicyInvalid, QueueFull, WorkerCrashed, WorkerError, WorkersNotRunning, WorkerTimeout
 from app.media_inline import InlineWorkers
 from app.media_pool import MediaPool
 from app.metrics import WORKER_KILLS
@@ -217,7 +217,7 @@ async def test_closing_ends_the_processes_and_their_calls(tmp_path: Path) -> Non
     assert not any(alive(pid) for pid in pids)
     with pytest.raises(WorkerCrashed):
         await call
-    with pytest.raises(WorkerError, match="not running"):
+    with pytest.raises(WorkersNotRunning):
         await pool.run(media_work.pid, timeout_s=PATIENCE_S)
 
 

@@ -53,6 +53,7 @@ STATUS: Mapping[type[PortcullisError], int] = {
     errors.TooLittleMemory: 503,
     errors.SchemaUnsupported: 500,
     errors.WorkerError: 503,
+    errors.WorkersNotRunning: 503,
     errors.WorkerCrashed: 503,
     errors.WorkerTimeout: 503,
     errors.PolicyInvalid: 422,

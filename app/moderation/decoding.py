@@ -3,7 +3,7 @@
 import structlog
 
 from app.domain import Image
-from app.errors import DecodeFailed, NotReady, UploadError, WorkerCrashed, WorkerError, WorkerTimeout
+from app.errors import DecodeFailed, NotReady, UploadError, WorkerCrashed, WorkersNotRunning, WorkerTimeout
 from app.intake.decode import Inspected, Intake
 from app.metrics import FINDINGS_ASKED
 from app.moderation.findings_cache import FindingsCache, Part
@@ -88,10 +88,8 @@ class Decoding:
             return await self._intake.decode(file, timeout_s=watch.remaining_s(reserve_s=FINISH_RESERVE_S))
         except WorkerTimeout as timeout:
             raise _too_late() from timeout
-        except WorkerCrashed:
-            raise
-        except WorkerError as fault:  # while the service starts there are no workers yet: no fault of the picture
-            raise NotReady("no picture can be decoded at the moment", retry_after_s=2) from fault
+        except WorkersNotRunning as missing:  # while the service starts there are none yet: no fault of the picture
+            raise NotReady("no picture can be decoded at the moment", retry_after_s=2) from missing
 
     def _part(self, file: Inspected) -> Part[Outline] | None:
         if self._cache is None:
