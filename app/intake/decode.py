@@ -69,7 +69,8 @@ class Intake:
 
     async def decode(self, file: Inspected, *, timeout_s: float) -> Image:
         """The picture. Raises UploadError when it cannot be moderated, also when decoding it takes longer than
-        `limits.timeout_s`; WorkerTimeout when no worker had the time before; and WorkerCrashed."""
+        `limits.timeout_s`; WorkerTimeout when no worker had the time before; WorkerCrashed;
+        and WorkersNotRunning."""
         limits = self._limits
         try:
             return await self._workers.run(
