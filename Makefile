@@ -45,7 +45,7 @@ lock: ## Write requirements/*.lock anew from pyproject.toml (needs the network)
 	@python=$$(sh scripts/check_machine.sh) && "$$python" -m scripts.lock $(LOCK_ARGS)
 
 .PHONY: demo-model
-demo-model: setup-dev ## Train the demonstration model anew (PyTorch; an hour on two cores; ARGS=--help tells more)
+demo-model: setup-dev ## Train the demonstration model anew (PyTorch; over an hour on two cores; ARGS=--help tells more)
 	@$(BIN)/python -m scripts.demo_model $(ARGS)
 
 .PHONY: wheelhouse
