@@ -271,10 +271,11 @@ class LiveRuleset:
         current = (await self._store.find(head.digest)).policy
         base = await self._text_of_policy(expected)
         before = mine.decode("utf-8", "replace") if base is None else base
+        what = "yours" if base is None else "read"
         raise PolicyConflict(
             "the policy was changed since you read it: see `diff`, and edit the version in force",
             current=head.policy_digest,
-            diff=policy_diff(before, current, before="yours" if base is None else "read", after="in force"),
+            diff=await asyncio.to_thread(policy_diff, before, current, before=what, after="in force"),
         )
 
     async def _text_of_policy(self, policy_digest: str) -> str | None:

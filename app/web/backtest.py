@@ -1,6 +1,7 @@
 """Backtests on the console: an edit is tried on stored decisions, and led on from there to the two doors that it may
 take, the live policy's and the shadow policy's."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -107,7 +108,7 @@ class BacktestPages(Controller):
     async def run(
         self, run_id: FromPath[str], *, backtests: GivenBacktests, ruleset: GivenRuleset, chrome: GivenChrome
     ) -> Response[str]:
-        return _run_page(backtests.find(run_id), chrome, ruleset.current)
+        return await _run_page(backtests.find(run_id), chrome, ruleset.current)
 
     @get("/{run_id:str}/progress")
     async def progress(self, run_id: FromPath[str], backtests: GivenBacktests) -> dict[str, Any]:
@@ -158,7 +159,7 @@ class BacktestPages(Controller):
             refused, status = Refused("It does not fit the lists of the moment any more.", invalid.problems), 422
         else:
             return Redirect("/policy?notice=put", status_code=303)
-        return _run_page(run, chrome, ruleset.current, status, refused=refused, why=why or "")
+        return await _run_page(run, chrome, ruleset.current, status, refused=refused, why=why or "")
 
     @post("/{run_id:str}/shadow")
     async def shadow(
@@ -177,7 +178,7 @@ class BacktestPages(Controller):
             await shadow.put(run.asked.policy, author=principal.key_id, why=why)
         except PolicyInvalid as invalid:
             refused = Refused("It does not fit the lists of the moment any more.", invalid.problems)
-            return _run_page(run, chrome, ruleset.current, 422, refused=refused)
+            return await _run_page(run, chrome, ruleset.current, 422, refused=refused)
         return Redirect("/policy?notice=tried", status_code=303)
 
 
@@ -195,7 +196,7 @@ def _form_page(
     )
 
 
-def _run_page(
+async def _run_page(
     run: Run,
     chrome: Chrome,
     current: Ruleset,
@@ -204,7 +205,7 @@ def _run_page(
     refused: Refused | None = None,
     why: str = "",
 ) -> Response[str]:
-    view = run_view(run, current)
+    view = await asyncio.to_thread(run_view, run, current)  # see `policy_diff`
     return render(
         "backtest_run.html", chrome, status_code=status_code, view=view, current=current, refused=refused, why=why
     )

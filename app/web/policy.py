@@ -1,5 +1,6 @@
 """The policy page: what decides now, what is wrong with the newest edit, and the way back to what decided before."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -73,7 +74,9 @@ class PolicyPages(Controller):
             chrome,
             version=kept,
             in_force=kept.digest == current.digest,
-            diff=policy_diff(current.source, kept.policy, before="in force", after="this version"),
+            diff=await asyncio.to_thread(
+                policy_diff, current.source, kept.policy, before="in force", after="this version"
+            ),
             lists=sorted(one.name for one in current.lists if known.get(one.name) != one.digest)
             + sorted(known.keys() - {one.name for one in current.lists}),
         )
