@@ -134,6 +134,7 @@ async def churn(folder: Path, url: str, edits: int, rules: int) -> bool:
                 outcomes[await _save(client, path, text)] += 1
             else:
                 outcomes[await _put(client, text)] += 1
+            _tell("edits", number, edits)
             # Each version is to decide something; a broken one must not.
             async with asyncio.timeout(60):
                 while load.answered == seen:  # noqa: ASYNC110 - counted where the answers come in
@@ -160,6 +161,13 @@ async def churn(folder: Path, url: str, edits: int, rules: int) -> bool:
         print(f"| {name} | {value} |")
     told = load.refused.keys() <= _COME_BACK
     return told and not (lost or wrong or outcomes["other"] or outcomes["refused"] != edits // 10)
+
+
+def _tell(what: str, done: int, of: int) -> None:
+    """Some minutes pass without a word otherwise. Not on standard output, which is for the tables."""
+    if done % 10 == 0 or done == of:
+        sys.stderr.write(f"\r{done} of {of} {what}" + "\n" * (done == of))
+        sys.stderr.flush()
 
 
 async def _save(client: httpx.AsyncClient, path: Path, text: str) -> str:
@@ -246,6 +254,7 @@ async def activations(_: Path, url: str, *, rounds: int, rules: int, every_condi
                     await asyncio.sleep(took_s)
                 if number >= _WARM_UP:
                     windows[active].append(Window(began, time.perf_counter()))
+                    _tell("windows", sum(map(len, windows.values())), 2 * rounds)
                 await asyncio.sleep(_PAUSE_S)
         load.flowing = False
         await flowing
