@@ -9,6 +9,7 @@ import torch
 
 from . import vocabulary
 from .model import DemoModel
+from .names import TEXT_NAMES, VISION_NAMES
 from .shape import PATCH_PX, Shape
 
 _NAME = "portcullis-demo"
@@ -108,18 +109,7 @@ def _tokenizer_metadata(writer: gguf.GGUFWriter) -> None:
 
 def _put_text_block(file: _File, shape: Shape, weights: Weights, index: int) -> None:
     ours, theirs = f"text.blocks.{index}.", f"blk.{index}."
-    names = {
-        "attn_norm": "attn_norm",
-        "ffn_norm": "ffn_norm",
-        "attn_kv_a_norm": "kv_norm",
-        "attn_q": "q",
-        "attn_kv_a_mqa": "kv_down",
-        "attn_output": "out",
-        "ffn_gate": "gate",
-        "ffn_up": "up",
-        "ffn_down": "down",
-    }
-    for their, our in names.items():
+    for their, our in TEXT_NAMES.items():
         file.put(f"{theirs}{their}.weight", weights[f"{ours}{our}.weight"])
     # llama.cpp absorbs the up-projections into the query and the output; keys are kept transposed for that.
     k_up = weights[f"{ours}k_up.weight"].reshape(shape.text_heads, shape.head_nope, shape.kv_rank)
@@ -140,7 +130,7 @@ def _write_vision(path: Path, shape: Shape, weights: Weights) -> None:
         for name, weight, bias in zip(("attn_q", "attn_k", "attn_v"), *parts, strict=True):
             file.put(f"{theirs}{name}.weight", weight)
             file.put(f"{theirs}{name}.bias", bias)
-        for name, our in (("attn_out", "out"), ("ln1", "ln1"), ("ln2", "ln2"), ("ffn_up", "up"), ("ffn_down", "down")):
+        for name, our in VISION_NAMES.items():
             _put_affine(file, f"{theirs}{name}", weights, f"{ours}{our}")
     file.close()
 

@@ -6,20 +6,9 @@ import gguf
 import numpy as np
 import torch
 
+from .names import TEXT_NAMES, VISION_NAMES
 from .shape import Shape
 
-_TEXT_NAMES = {
-    "attn_norm": "attn_norm",
-    "ffn_norm": "ffn_norm",
-    "attn_kv_a_norm": "kv_norm",
-    "attn_q": "q",
-    "attn_kv_a_mqa": "kv_down",
-    "attn_output": "out",
-    "ffn_gate": "gate",
-    "ffn_up": "up",
-    "ffn_down": "down",
-}
-_VISION_NAMES = {"attn_out": "out", "ln1": "ln1", "ln2": "ln2", "ffn_up": "up", "ffn_down": "down"}
 Arrays = dict[str, np.ndarray]
 
 
@@ -42,7 +31,7 @@ def _text(theirs: Arrays, shape: Shape) -> Arrays:
     }
     for index in range(shape.text_layers):
         block, blk = f"text.blocks.{index}.", f"blk.{index}."
-        for their, our in _TEXT_NAMES.items():
+        for their, our in TEXT_NAMES.items():
             ours[f"{block}{our}.weight"] = theirs[f"{blk}{their}.weight"]
         k_up = theirs[f"{blk}attn_k_b.weight"].transpose(0, 2, 1)
         ours[f"{block}k_up.weight"] = k_up.reshape(-1, shape.kv_rank)
@@ -59,7 +48,7 @@ def _vision(theirs: Arrays, shape: Shape) -> Arrays:
         for kind in ("weight", "bias"):
             parts = [theirs[f"{blk}attn_{part}.{kind}"] for part in "qkv"]
             ours[f"{block}qkv.{kind}"] = np.concatenate(parts)
-        for their, our in _VISION_NAMES.items():
+        for their, our in VISION_NAMES.items():
             ours |= _affine(theirs, f"{blk}{their}", f"{block}{our}")
     return ours
 
