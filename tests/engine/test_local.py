@@ -102,7 +102,7 @@ async def test_jobs_that_wait_survive_the_death_of_the_process(own_engine: Local
 async def kill_over(engine: LocalEngine, deadly: Picture) -> None:
     """Until cancelled: a process that has begun with this picture dies."""
     while True:
-        for pending in list(engine._flight or ()):
+        for pending in list(engine._dispatch.flight or ()):
             if pending.started and pending.job.picture == deadly and engine.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(engine.pid, signal.SIGKILL)
@@ -125,7 +125,9 @@ async def test_the_picture_that_kills_is_found_among_those_in_work(own_engine: L
         reasons = {answer.reason for answer in answers}
         assert ("engine_crash" in reasons) == (shown == deadly)
         assert reasons <= {None, "engine_crash"}
-    kept_out = [shown for shown in pictures if own_engine._quarantine.holds(hashlib.sha256(shown.rgb).digest())]
+    kept_out = [
+        shown for shown in pictures if own_engine._dispatch.quarantine.holds(hashlib.sha256(shown.rgb).digest())
+    ]
     assert kept_out == [deadly]
 
 
@@ -179,7 +181,7 @@ async def test_questions_that_the_process_has_already_can_be_given_up(own_engine
     os.kill(pid_of(own_engine), signal.SIGSTOP)
     stream = own_engine.ask(job(many(40)))
     first = asyncio.ensure_future(anext(stream))
-    while not own_engine._flight:  # noqa: ASYNC110 - it says so through nothing else
+    while not own_engine._dispatch.flight:  # noqa: ASYNC110 - it says so through nothing else
         await asyncio.sleep(0.001)
 
     stream.cancel({question.id for question in many(40)[1:]}, reason="decided")

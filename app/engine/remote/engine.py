@@ -23,8 +23,8 @@ from app.engine.remote.job import RemoteJob
 from app.engine.remote.shown import Shown, shown
 from app.engine.remote.slots import Slots
 from app.engine.remote.trial import look, try_server
-from app.errors import EngineUnavailable
-from app.metrics import ENGINE_LOST, ENGINE_QUEUE_DEPTH, ENGINE_READY
+from app.engine.standing import Standing
+from app.metrics import ENGINE_LOST, ENGINE_QUEUE_DEPTH
 
 _log = structlog.get_logger(__name__)
 
@@ -41,10 +41,7 @@ class RemoteEngine:
 
     def __init__(self, config: RemoteConfig) -> None:
         self._config = config
-        self._info = EngineInfo(
-            name=config.model or "remote", state=EngineState.STOPPED, demonstration=config.demonstration
-        )
-        self._changed = asyncio.Event()
+        self._standing = Standing(config.model or "remote", demonstration=config.demonstration)
         self._numbers = itertools.count(1)
         self._jobs: set[RemoteJob] = set()
         self._slots = Slots(config.concurrency)
@@ -57,7 +54,7 @@ class RemoteEngine:
 
     @property
     def info(self) -> EngineInfo:
-        return replace(self._info, queue_depth=self._depth())
+        return replace(self._standing.info, queue_depth=self._depth())
 
     async def start(self) -> None:
         """Returns at once; `info.state` says when the server answers. A server that does not is a state, not an
@@ -68,18 +65,13 @@ class RemoteEngine:
             _log.warning("pictures go to the server unencrypted", action="engine.cleartext", url=self._config.url)
         self._client = Client(self._config)
         self._asking = Asking(self._config, self._client, self._breaker, self._opened)
-        self._become(EngineState.STARTING, f"{self._config.url} is being tried")
+        self._standing.become(EngineState.STARTING, f"{self._config.url} is being tried")
         self._supervisor = asyncio.create_task(self._supervise(), name="remote engine")
 
     async def wait_ready(self, timeout_s: float) -> EngineInfo:
         """The info of the ready engine. Raises EngineUnavailable with the reason as soon as the server is found to be
         down, or when nothing is known by then."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while self._info.state is EngineState.STARTING:
-                    await self._changed.wait()
-        if self._info.state is not EngineState.READY:
-            raise EngineUnavailable(self._info.detail or f"the engine is {self._info.state}")
+        await self._standing.wait_ready(timeout_s)
         return self.info
 
     def ask(self, job: EngineJob) -> AnswerStream:
@@ -89,7 +81,7 @@ class RemoteEngine:
 
     async def aclose(self) -> None:
         supervisor, self._supervisor = self._supervisor, None
-        self._become(EngineState.STOPPED, None)
+        self._standing.become(EngineState.STOPPED, None)
         for job in self._jobs:
             job.end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
         if supervisor is not None:
@@ -123,7 +115,7 @@ class RemoteEngine:
         if wrong_subject is not None:
             _log.error("a job's subject is unsound", action="engine.refuse", job=job.job.id, reason=wrong_subject.value)
             job.end(Status.FAILED, wrong_subject)
-        elif self._info.state in {EngineState.FAILED, EngineState.STOPPED}:
+        elif self._standing.is_over:
             job.end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
         elif job.remaining_s <= 0:
             job.end(Status.TIMEOUT, Reason.DEADLINE)
@@ -137,8 +129,8 @@ class RemoteEngine:
 
     async def _work(self, job: RemoteJob) -> None:
         try:
-            while self._info.state is EngineState.STARTING and job.open:
-                await self._changed.wait()
+            while self._standing.info.state is EngineState.STARTING and job.open:
+                await self._standing.change()
             if job.open:
                 await self._ask_all(job, await asyncio.to_thread(shown, job.job.subject))
         except Exception:
@@ -162,7 +154,7 @@ class RemoteEngine:
     async def _ask(self, job: RemoteJob, number: int, subject: Shown) -> bool:
         question = job.open[number]
         async with self._slots.taken((job.job.priority, job.number)):
-            if self._info.state is not EngineState.READY or self._model is None or self._asking is None:
+            if self._standing.info.state is not EngineState.READY or self._model is None or self._asking is None:
                 answer = unanswered(question, Status.FAILED, Reason.ENGINE_UNAVAILABLE)
             else:
                 answer = await self._asking.answer(self._model, question, subject, job.job.deadline_at)
@@ -200,10 +192,10 @@ class RemoteEngine:
         self._model = served.model
         self._broken.clear()
         self._breaker.reset()
-        self._info = replace(
-            self._info, name=served.model, served_as=served.model, model_digest=self._config.model_digest
+        self._standing.info = replace(
+            self._standing.info, name=served.model, served_as=served.model, model_digest=self._config.model_digest
         )
-        self._become(EngineState.READY, None)
+        self._standing.become(EngineState.READY, None)
         _log.info(
             "the server is ready",
             action="engine.ready",
@@ -241,17 +233,11 @@ class RemoteEngine:
         self._broken.set()
 
     def _down(self, detail: str) -> None:
-        if self._info.state is EngineState.READY:
+        if self._standing.info.state is EngineState.READY:
             ENGINE_LOST.inc()
         self._breaker.trip()
-        self._become(EngineState.FAILED, detail)
+        self._standing.become(EngineState.FAILED, detail)
         _log.error("the server is not asked any more", action="engine.down", detail=detail)
-
-    def _become(self, state: EngineState, detail: str | None) -> None:
-        self._info = replace(self._info, state=state, detail=detail)
-        ENGINE_READY.set(state is EngineState.READY)
-        self._changed.set()
-        self._changed = asyncio.Event()
 
     def _depth(self) -> int:
         return sum(bool(job.open) for job in self._jobs)

@@ -1,0 +1,97 @@
+"""Which job goes to the engine process next, and which goes there no more."""
+
+import asyncio
+
+import structlog
+
+from app.domain import Status
+from app.engine.base import Reason
+from app.engine.flight import Flight
+from app.engine.pending import PendingJob
+from app.engine.quarantine import Quarantine
+from app.metrics import ENGINE_QUEUE_DEPTH
+
+_log = structlog.get_logger(__name__)
+
+_MOST_CRASHES = 2
+
+
+class Dispatch:
+    """The jobs of an engine: those that wait in one queue, and those in `flight`, while there is a process. `wake` is
+    set when there may be something to send."""
+
+    def __init__(self) -> None:
+        self.wake = asyncio.Event()
+        self.flight: Flight | None = None
+        self.quarantine = Quarantine()
+        self._waiting: list[PendingJob] = []
+
+    @property
+    def depth(self) -> int:
+        return len(self._waiting) + sum(bool(pending.open) for pending in self.flight or ())
+
+    def count(self) -> None:
+        ENGINE_QUEUE_DEPTH.set(self.depth)
+
+    def admit(self, pending: PendingJob) -> None:
+        if self._may_run(pending):
+            self._waiting.append(pending)
+            self.wake.set()
+
+    def withdraw(self, pending: PendingJob) -> None:
+        """It waits no more, if it did."""
+        if pending in self._waiting:
+            self._waiting.remove(pending)
+
+    def next_job(self, flight: Flight) -> PendingJob | None:
+        """The most urgent job, already counted as given; None while there is none or no room for it."""
+        for pending in sorted(self._waiting, key=lambda waiting: waiting.urgency):
+            if not self._may_run(pending):
+                self._waiting.remove(pending)
+                continue
+            alone = pending.crashes > 0 or (self.quarantine.watchful and self.quarantine.suspects(pending.fingerprint))
+            if not flight.takes(alone=alone):
+                return None
+            self._waiting.remove(pending)
+            flight.begin(pending, alone=alone)
+            return pending
+        return None
+
+    def landed(self, pending: PendingJob) -> None:
+        """The process is done with it."""
+        # Only what the engine forgot to answer is still open here.
+        pending.end(Status.FAILED, Reason.ENGINE_FAULT)
+        if pending.started and pending.complete and self.quarantine.watchful:
+            self.quarantine.clear(pending.fingerprint)
+        self.wake.set()
+        self.count()
+
+    def crashed(self, flight: Flight) -> None:
+        """The process is gone. The jobs it had begun with are asked again once, each alone, since any of their
+        pictures may be why; the others merely go on waiting."""
+        struck: dict[bytes, bool] = {}
+        for pending in flight:
+            if pending.started:
+                pending.crashes += 1
+                key = pending.fingerprint
+                kept_out = struck[key] = struck[key] if key in struck else self.quarantine.strike(key)
+                if pending.remaining_s <= 0:
+                    pending.end(Status.TIMEOUT, Reason.DEADLINE)
+                elif kept_out or pending.crashes >= _MOST_CRASHES:
+                    pending.end(Status.FAILED, Reason.ENGINE_CRASH)
+            if pending.open:
+                self._waiting.append(pending)
+
+    def fail_waiting(self) -> None:
+        while self._waiting:
+            self._waiting.pop().end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
+        self.count()
+
+    def _may_run(self, pending: PendingJob) -> bool:
+        """Whether there is still something to ask; ends the job where there is not."""
+        if pending.open and pending.remaining_s <= 0:
+            pending.end(Status.TIMEOUT, Reason.DEADLINE)
+        elif pending.open and self.quarantine.watchful and self.quarantine.holds(pending.fingerprint):
+            _log.warning("a picture that killed the engine is kept out", action="engine.quarantine", job=pending.job.id)
+            pending.end(Status.FAILED, Reason.ENGINE_CRASH)
+        return bool(pending.open)
