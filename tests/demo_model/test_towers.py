@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch", reason="the towers need the training enviro
 
 from training.data import PADDING, draw_pictures, draw_text, tree_mask, trunk_tokens  # noqa: E402
 from training.model import DemoModel  # noqa: E402
+from training.packing import widened  # noqa: E402
 from training.render import Mix, Renderer  # noqa: E402
 from training.shape import Shape  # noqa: E402
 from training.train import answer_loss  # noqa: E402
@@ -40,6 +41,31 @@ def test_packed_questions_see_what_they_would_see_alone(model: DemoModel, render
             mask = torch.ones(1, 1, length, length, dtype=torch.bool).tril()
             alone = model.text(alone_x, torch.arange(length)[None], mask)
             assert torch.allclose(alone[0, -3:], packed[0][keep][-3:], atol=1e-4)
+
+
+def test_what_is_not_asked_or_not_there_can_be_left_out(model: DemoModel) -> None:
+    torch.manual_seed(3)
+    rows, length = 3, 20
+    x = torch.randn(rows, length, model.shape.text_width)
+    present = torch.arange(length)[None] < torch.tensor([[20], [13], [7]])
+    asked = present & (torch.rand(rows, length) < 0.3)
+    asked[2] = False  # nothing is asked of the shortest
+    mask = (torch.ones(length, length, dtype=torch.bool).tril() & present[:, None]) | torch.eye(length).bool()
+    positions = torch.arange(length)[None].expand(rows, -1)
+    with torch.no_grad():
+        everything = model.text(x, positions, mask[:, None])
+        some = model.text.answers(x, positions, mask[:, None], present, asked)
+    assert torch.allclose(some, everything[asked], atol=1e-5)
+
+
+def test_gaps_are_filled_up_to_few_sizes_and_no_further() -> None:
+    held = torch.arange(30).view(3, 10) % 4 == 0
+    allowed = torch.arange(30).view(3, 10) % 4 < 3
+    more = widened(held, allowed, 10)
+    assert more.sum() == 10
+    assert more[held].all()
+    assert not more[~allowed].any()
+    assert torch.equal(widened(held, held, 10), held)
 
 
 def test_a_few_steps_teach_a_batch(renderer: Renderer) -> None:

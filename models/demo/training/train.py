@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from .data import PictureBatch, draw_pictures, draw_text, tree_mask, trunk_tokens
+from .data import PADDING, PictureBatch, draw_pictures, draw_text, tree_mask, trunk_tokens
 from .glyphs import CLASSES
 from .model import DemoModel
 from .muon import Muon
+from .packing import widened
 from .precision import autocast
 from .render import Mix, Renderer
 from .shape import Shape
@@ -35,6 +36,8 @@ _WARM_UP_STEPS = 60
 _NEW_HEADS_STEPS = 100
 _DECAY_FROM = 0.45
 _CALM_RATE = 0.25
+#: Few sizes of products: each new one stays in oneDNN's cache, gigabytes of them after an hour.
+_PRESENT_STEP, _ASKED_STEP = 256, 32
 _CURVE_FIELDS = ("minutes", "step", "pictures", "patch_accuracy", "yes_no_loss", "yes_no_accuracy", "word_accuracy")
 
 
@@ -119,10 +122,14 @@ def answer_loss(
     x = torch.cat([model.text.embed(trunk)[None].expand(rows, -1, -1), cells.to(words.dtype), words], 1)
     branches = torch.cat([torch.full((rows, before), -1), text.branches], 1).to(device)
     positions = torch.cat([torch.arange(before)[None].expand(rows, -1), text.positions], 1).to(device)
-    learned = (text.weights > 0).to(device)
-    states = model.text(x, positions, tree_mask(branches))[:, before:][learned]
+    learned = torch.cat([torch.zeros(rows, before), text.weights], 1).to(device) > 0
+    filled = branches != PADDING
+    present = widened(filled, ~filled, _PRESENT_STEP)
+    asked = widened(learned, filled, _ASKED_STEP)
+    states = model.text.answers(x, positions, tree_mask(branches), present, asked)[learned[asked]]
     logits = model.text.head(states).float()
-    targets, weights = text.targets.to(device)[learned], text.weights.to(device)[learned]
+    of_text = learned[:, before:]
+    targets, weights = text.targets.to(device)[of_text], text.weights.to(device)[of_text]
     losses = functional.cross_entropy(logits, targets, reduction="none")
     with torch.no_grad():
         right = (logits.argmax(1) == targets).float()
