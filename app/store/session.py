@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.errors import PortcullisError, StoreUnavailable
+from app.store.commits import Commits
 from app.store.migrate import upgrade
 from app.store.urls import driver_url, sqlite_path, thread_url
 from app.store.writer import WriterThread
@@ -52,7 +53,7 @@ class Database:
         # SQLite takes one writer at a time and makes the others poll, unfairly. A queue in front of it is fair and
         # fast; the busy timeout is left for other processes.
         self._turn = asyncio.Lock() if self.is_sqlite else None
-        self._writer = WriterThread(_thread_engine(self._url, busy_timeout_s)) if self.is_sqlite else None
+        self._commits = None if self._turn is None else self._sharing_commits(self._turn)
         self._file: _OpenFile | None = None
         self._closed = False
 
@@ -79,8 +80,8 @@ class Database:
 
     async def aclose(self) -> None:
         self._closed = True
-        if self._writer is not None:
-            await self._writer.aclose()
+        if self._commits is not None:
+            await self._commits.aclose()
         await self._engine.dispose()
 
     async def ping(self) -> None:
@@ -111,18 +112,23 @@ class Database:
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns; its statements are committed together, or not at all where it raises. For short
         transactions that are known beforehand: it runs in one piece, in a thread on SQLite, and may do nothing but
-        talk to the database."""
+        talk to the database. Those that come at once share a commit there, each whole for itself."""
         self._require_open()
         with _translated():
-            async with AsyncExitStack() as stack:
-                patience_s = await self._take_turn(stack)
-                if self._writer is not None:
-                    options = {_BEGIN: "BEGIN IMMEDIATE", _PATIENCE_MS: int(patience_s * 1000)}
-                    return await self._writer.run(work, **options)
-                connection = await stack.enter_async_context(self._engine.connect())
+            if self._commits is not None:
+                result: T = await self._commits.run(work)
+                return result
+            async with self._engine.connect() as connection:
                 result = await connection.run_sync(work)
                 await connection.commit()
                 return result
+
+    def _sharing_commits(self, turn: asyncio.Lock) -> Commits:
+        def options(patience_s: float) -> dict[str, object]:
+            return {_BEGIN: "BEGIN IMMEDIATE", _PATIENCE_MS: int(patience_s * 1000)}
+
+        writer = WriterThread(_thread_engine(self._url, self._busy_timeout_s))
+        return Commits(writer, turn, patience_s=self._busy_timeout_s, options=options, require_open=self._require_open)
 
     async def _take_turn(self, stack: AsyncExitStack) -> float:
         """How long the database may still be waited for, in seconds: uploads with a deadline wait here. Raises

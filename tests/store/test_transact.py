@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,13 +153,19 @@ async def test_who_waits_for_a_turn_while_the_database_closes_is_told_so(sqlite:
 
 async def test_the_wait_for_a_turn_counts_for_it_too(sqlite: SqliteServer) -> None:
     patience_ms: list[int] = []
+    pause = Pause()
 
     def look(connection: Connection) -> None:
         patience_ms.append(connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one())
-        time.sleep(0.05)
 
     async with opened(sqlite.new_url()) as database:
-        await asyncio.gather(database.transact(look), database.transact(look))
+        await database.transact(look)
+        first = asyncio.create_task(database.transact(tick(1, then=pause)))
+        await pause.reached()
+        second = asyncio.create_task(database.transact(look))
+        await asyncio.sleep(0.05)
+        pause.go()
+        await asyncio.gather(first, second)
     assert patience_ms[1] <= patience_ms[0] - 40
 
 
