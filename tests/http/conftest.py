@@ -18,3 +18,10 @@ def sqlite() -> Iterator[SqliteServer]:
 async def rig(sqlite: SqliteServer, tmp_path: Path) -> AsyncIterator[Rig]:
     async with opened(sqlite.new_url()) as database, make_rig(tmp_path, database) as made:
         yield made
+
+
+@pytest.fixture
+async def own_rig(sqlite: SqliteServer, tmp_path: Path) -> AsyncIterator[Rig]:
+    """With an application that the test may change."""
+    async with opened(sqlite.new_url()) as database, make_rig(tmp_path, database, own_application=True) as made:
+        yield made

@@ -4,7 +4,7 @@ import asyncio
 import io
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,8 @@ from PIL import ImageDraw
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Frame, Question, Status, TextFinding, TextLine
 from app.engine.fake import FakeEngine, harmless, yes_no
 from app.errors import PolicyInvalid, PolicyProblem
-from app.http.app import HttpLimits, create_app
 from app.http.auth import Access, Principal, Sessions
 from app.http.services import Services
-from app.http.uploads import UploadLimits
 from app.intake.decode import Intake
 from app.intake.limits import IntakeLimits
 from app.moderation.admission import Admission, AdmissionLimits
@@ -47,7 +45,7 @@ from app.store import (
     SqlRulesets,
     SqlShadow,
 )
-from app.web import console_handlers, problem_page
+from tests.http.application import MIB, UPLOAD_BYTES, application, in_front_of
 
 POLICY = """\
 version: 1
@@ -100,9 +98,6 @@ languages: en, zh
 forged documents
 办假证
 """
-
-MIB = 1 << 20
-UPLOAD_BYTES = MIB
 
 
 class ThreadWorkers:
@@ -206,8 +201,8 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
-    """`database` is open and empty; `folder` is the rig's own."""
+async def rig(folder: Path, database: Database, *, own_application: bool = False) -> AsyncIterator[Rig]:
+    """`database` is open and empty; `folder` is the rig's own. Only its own application may be changed."""
     policy_path, rules_dir = folder / "policies.yaml", folder / "rules"
     rules_dir.mkdir()
     policy_path.write_text(POLICY)
@@ -279,32 +274,27 @@ async def rig(folder: Path, database: Database) -> AsyncIterator[Rig]:
         engine_info=lambda: engine.info,
         readiness=readiness,
     )
-    app = create_app(
-        services,
-        HttpLimits(UploadLimits(upload_bytes=UPLOAD_BYTES, body_bytes_in_flight=16 * MIB), longest_wait_s=60),
-        console=console_handlers(largest_upload_bytes=UPLOAD_BYTES),
-        problem_page=problem_page(lambda: engine.info),
-    )
-    yield Rig(
-        app=app,
-        keys=keys,
-        engine=engine,
-        reader=reader,
-        decisions=decisions,
-        evidence=evidence,
-        audit_log=audit_log,
-        desk=desk,
-        ruleset=ruleset,
-        shadow=shadow,
-        comparing=comparing,
-        backtests=backtests,
-        admission=admission,
-        policy_path=policy_path,
-        database=database,
-        not_ready=not_ready,
-        p=p,
-    )
-    await backtests.aclose()
+    with nullcontext(application(services)) if own_application else in_front_of(services) as app:
+        yield Rig(
+            app=app,
+            keys=keys,
+            engine=engine,
+            reader=reader,
+            decisions=decisions,
+            evidence=evidence,
+            audit_log=audit_log,
+            desk=desk,
+            ruleset=ruleset,
+            shadow=shadow,
+            comparing=comparing,
+            backtests=backtests,
+            admission=admission,
+            policy_path=policy_path,
+            database=database,
+            not_ready=not_ready,
+            p=p,
+        )
+        await backtests.aclose()
 
 
 def _script(p: dict[str, float]) -> Callable[[EngineJob, Question], Answer]:

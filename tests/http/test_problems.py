@@ -108,11 +108,11 @@ async def explode_too() -> None:
 
 
 async def test_an_unhandled_exception_is_a_problem_without_internals(
-    rig: Rig, capsys: pytest.CaptureFixture[str]
+    own_rig: Rig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rig.app.register(explode)
-    rig.app.register(explode_too)
-    async with rig.client(**{"x-request-id": "req-1"}) as client:
+    own_rig.app.register(explode)
+    own_rig.app.register(explode_too)
+    async with own_rig.client(**{"x-request-id": "req-1"}) as client:
         plain = await client.get("/explode")
         ours = await client.post("/v1/explode")
     for answer, status in ((plain, 500), (ours, 503)):
