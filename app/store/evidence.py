@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from app.domain import Image
 from app.errors import NotFound, StoreUnavailable
+from app.store.intact import IntactFiles
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class LocalEvidenceStore:
     def __init__(self, root: Path, *, least_free_bytes: int = _LEAST_FREE_BYTES) -> None:
         self._root = root
         self._least_free_bytes = least_free_bytes
+        self._intact = IntactFiles()
 
     async def ping(self) -> None:
         """Raises StoreUnavailable when the folder cannot be written to, or has no room for much more."""
@@ -83,20 +85,33 @@ class LocalEvidenceStore:
             raise OSError(errno.ENOSPC, f"less than {self._least_free_bytes >> 20} MiB are left")
 
     def _put(self, sha256: str, data: bytes, preview: bytes) -> None:
+        picture, beside = self._picture(sha256), self._preview(sha256)
+        if self._touch(picture, beside, size_bytes=len(data), preview=preview):
+            return
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ValueError("the bytes do not have the digest of the picture")
-        picture = self._picture(sha256)
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         picture.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(picture.parent):
-            if _holds(picture, data) and _holds(self._preview(sha256), preview):
+            if _holds(picture, data) and _holds(beside, preview):
                 os.utime(picture)  # retention counts from the last time it was put
                 # Who wrote it may have been killed before its name was on the disk.
                 _sync_folder(picture.parent)
-                return
-            # The preview first: where there is a picture, there is something to show for it.
-            _write(self._preview(sha256), preview)
-            _write(picture, data)
+            else:
+                # The preview first: where there is a picture, there is something to show for it.
+                _write(beside, preview)
+                _write(picture, data)
+            self._intact.note(picture, beside, preview)
+
+    def _touch(self, picture: Path, beside: Path, *, size_bytes: int, preview: bytes) -> bool:
+        """Whether this was put a moment ago, and is there still."""
+        if not self._intact.knows(picture):
+            return False
+        try:
+            with _locked(picture.parent):
+                return self._intact.touch(picture, beside, size_bytes=size_bytes, preview_data=preview)
+        except FileNotFoundError:
+            return False
 
     def _delete(self, sha256: str, put_before_s: float | None) -> bool:
         picture = self._picture(sha256)
@@ -104,6 +119,7 @@ class LocalEvidenceStore:
             with _locked(picture.parent):
                 if put_before_s is not None and picture.exists() and picture.stat().st_mtime >= put_before_s:
                     return False
+                self._intact.forget(picture)
                 picture.unlink(missing_ok=True)
                 self._preview(sha256).unlink(missing_ok=True)
                 _sync_folder(picture.parent)

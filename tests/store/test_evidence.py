@@ -2,6 +2,7 @@ import asyncio
 import os
 import stat
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from app.errors import NotFound, StoreUnavailable
 from app.store import LocalEvidenceStore
+from app.store.intact import IntactFiles
 from tests.store import samples
 
 _DATA = b"a picture"
@@ -118,6 +120,94 @@ async def test_what_is_there_is_not_written_again(store: LocalEvidenceStore, tmp
     await store.put(_IMAGE, _DATA)
 
     assert [path.stat().st_ino for path in _files(tmp_path)] == written
+
+
+@pytest.fixture
+def synchronised(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What is brought to the disk, by descriptor; it is brought there all the same."""
+    brought: list[int] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        brought.append(descriptor)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return brought
+
+
+async def test_what_was_put_a_moment_ago_costs_no_synchronisation(
+    store: LocalEvidenceStore, tmp_path: Path, synchronised: list[int]
+) -> None:
+    await store.put(_IMAGE, _DATA)
+    once = len(synchronised)
+    (picture,) = [path for path in _files(tmp_path) if path.suffix == ".bin"]
+    put_at = picture.stat().st_mtime_ns
+    await asyncio.sleep(0.02)
+    for _ in range(3):
+        await store.put(_IMAGE, _DATA)
+
+    assert len(synchronised) == once
+    assert picture.stat().st_mtime_ns > put_at, "retention counts from the last time it was put"
+
+
+async def test_what_another_process_had_put_is_brought_to_the_disk_once(
+    store: LocalEvidenceStore, tmp_path: Path, synchronised: list[int]
+) -> None:
+    await LocalEvidenceStore(tmp_path / "evidence").put(_IMAGE, _DATA)
+    synchronised.clear()
+    for _ in range(3):
+        await store.put(_IMAGE, _DATA)
+
+    assert len(synchronised) == 1
+
+
+@pytest.mark.parametrize("by_another", [False, True])
+async def test_what_was_deleted_is_written_anew(
+    store: LocalEvidenceStore, tmp_path: Path, synchronised: list[int], by_another: bool
+) -> None:
+    for _ in range(2):
+        await store.put(_IMAGE, _DATA)
+    await (LocalEvidenceStore(tmp_path / "evidence") if by_another else store).delete(_SHA)
+    synchronised.clear()
+    await store.put(_IMAGE, _DATA)
+
+    assert (await store.get(_SHA), await store.preview(_SHA)) == (_DATA, _IMAGE.preview)
+    assert len(synchronised) == 4, "two files and twice their folder"
+
+
+async def test_damage_that_hides_its_time_and_size_is_found(store: LocalEvidenceStore, tmp_path: Path) -> None:
+    await store.put(_IMAGE, _DATA)
+    (picture,) = [path for path in _files(tmp_path) if path.suffix == ".bin"]
+    before = picture.stat()
+    await asyncio.sleep(0.02)  # the file system's clock has steps of some milliseconds
+    picture.write_bytes(_DATA.upper())
+    os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
+    await store.put(_IMAGE, _DATA)
+
+    assert await store.get(_SHA) == _DATA
+
+
+async def test_bytes_and_previews_are_compared_whatever_was_put_a_moment_ago(
+    store: LocalEvidenceStore, tmp_path: Path
+) -> None:
+    await store.put(_IMAGE, _DATA)
+    with pytest.raises(ValueError, match="digest"):
+        await store.put(_IMAGE, b"a picture of something else")
+    await store.put(replace(_IMAGE, preview=b"another"), _DATA)
+
+    assert await store.preview(_SHA) == b"another"
+
+
+def test_what_was_seen_whole_is_trusted_for_a_minute(tmp_path: Path) -> None:
+    now = 0.0
+    picture, preview = tmp_path / "a.bin", tmp_path / "a.jpg"
+    picture.write_bytes(_DATA)
+    preview.write_bytes(b"grey")
+    files = IntactFiles(lambda: now)
+    files.note(picture, preview, b"grey")
+    for now, known in ((0.0, True), (59.0, True), (61.0, False)):  # noqa: B007 - the clock reads it
+        assert files.touch(picture, preview, size_bytes=len(_DATA), preview_data=b"grey") is known
 
 
 async def test_a_picture_that_was_put_again_is_kept(store: LocalEvidenceStore, tmp_path: Path) -> None:
