@@ -13,7 +13,7 @@ What a case does not give is known and harmless: nothing seen, nothing found. `u
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
 from app.domain import NO_TEXT, Outcome, ProbeScore, Status, Subject
@@ -21,11 +21,13 @@ from app.errors import PolicyProblem
 from app.policy.cel_syntax import Scalar
 from app.policy.evaluate import Seen
 from app.policy.facts import Facts
+from app.policy.hints import form_hint
+from app.policy.reach import ranges_of
 from app.policy.regular import read_regular
 from app.policy.replay import Row, replay
 from app.policy.ruleset import Ruleset
 from app.policy.scores import probe_of, score_category
-from app.policy.source import Source
+from app.policy.source import Path, Source
 from app.policy.vocabulary import Kind, did_you_mean
 from app.policy.yaml_text import MAX_BYTES, read_yaml
 
@@ -37,6 +39,12 @@ _KINDS: Mapping[Kind, tuple[type, ...]] = {
     Kind.INT: (int,),
     Kind.DOUBLE: (int, float),
     Kind.STRING: (str,),
+}
+_NAMED_KINDS: Mapping[Kind, str] = {
+    Kind.BOOL: "`true` or `false`",
+    Kind.INT: "a whole number",
+    Kind.DOUBLE: "a number",
+    Kind.STRING: "a text",
 }
 _HARMLESS: Mapping[Kind, Scalar] = {Kind.BOOL: False, Kind.INT: 0, Kind.DOUBLE: 0.0, Kind.STRING: ""}
 _SMALL_PICTURE: Mapping[str, Scalar] = {
@@ -56,12 +64,12 @@ class CasesReport:
     failures: tuple[PolicyProblem, ...] = ()
 
 
-def cases_path(policy_path: Path) -> Path:
+def cases_path(policy_path: FilePath) -> FilePath:
     """`policies.test.yaml` of `policies.yaml`."""
     return policy_path.with_name(f"{policy_path.stem}.test.yaml")
 
 
-def run_cases(ruleset: Ruleset, path: Path) -> CasesReport:
+def run_cases(ruleset: Ruleset, path: FilePath) -> CasesReport:
     """A file that is not there has no cases."""
     try:
         data = read_regular(path, MAX_BYTES + 1)
@@ -88,26 +96,40 @@ _FORM = "- name: a knife is rejected / given: {probes.knives.p: 0.95} / expect: 
 
 def _check(ruleset: Ruleset, case: Any, index: int, source: Source) -> Iterator[PolicyProblem]:
     where = ("cases", index)
-    if not isinstance(case, dict) or set(case) - set(_FIELDS) or not {"name", "expect"} <= set(case):
+    if not isinstance(case, dict):
         yield source.problem(where, "a case has a `name`, what is `given`, and what to `expect`", hint=_FORM)
         return
-    if case["expect"] not in list(Outcome):
-        yield source.problem((*where, "expect"), "must be `pass`, `review` or `reject`")
-        return
+    mistakes = [*_form_mistakes(case, source, where)]
     given = case.get("given") or {}
-    if not isinstance(given, dict):
-        yield source.problem((*where, "given"), "must be a mapping of names to values")
-        return
-    mistakes = [one for name in given for one in _mistakes(ruleset, name, given[name], source, (*where, "given", name))]
-    yield from mistakes
+    if isinstance(given, dict):
+        for name, value in given.items():
+            mistakes += _mistakes(ruleset, name, value, source, (*where, "given", name))
     if mistakes:
+        yield from mistakes
         return
     replayed = replay(ruleset, [Row(_seen(ruleset, given))])
     outcome, expected = replayed.outcome(0), Outcome(case["expect"])
-    if outcome is not expected and outcome is not None:
+    if outcome is None:
+        yield source.problem((*where, "expect"), f"“{case['name']}” cannot be decided")
+    elif outcome is not expected:
         by = f" by {', '.join(sorted(replayed.decided_by))}" if replayed.decided_by else ""
         message = f"“{case['name']}” is {outcome.value}{by}, and should be {expected.value}"
         yield source.problem((*where, "expect"), message)
+
+
+def _form_mistakes(case: Mapping[str, Any], source: Source, where: Path) -> Iterator[PolicyProblem]:
+    for word in ("name", "expect"):
+        if word not in case:
+            yield source.problem(where, f"`{word}` is missing", hint=_FORM)
+    for word in case:
+        if word not in _FIELDS:
+            yield source.key_problem((*where, word), f"unknown field `{word}`", hint=did_you_mean(word, _FIELDS))
+    if "expect" in case and case["expect"] not in list(Outcome):
+        message = "must be `pass`, `review` or `reject`"
+        hint = form_hint((*where, "expect"), "value_error", case["expect"], message)
+        yield source.problem((*where, "expect"), message, hint=hint)
+    if not isinstance(case.get("given") or {}, dict):
+        yield source.problem((*where, "given"), "must be a mapping of names to values: `{probes.knives.p: 0.95}`")
 
 
 def _mistakes(ruleset: Ruleset, name: str, value: Any, source: Source, path: Any) -> Iterator[PolicyProblem]:
@@ -124,7 +146,11 @@ def _mistakes(ruleset: Ruleset, name: str, value: Any, source: Source, path: Any
     elif value != UNKNOWN and (
         not isinstance(value, _KINDS[kinds[name]]) or (isinstance(value, bool) and kinds[name] is not Kind.BOOL)
     ):
-        yield source.problem(path, f"`{name}` is of type {kinds[name].value}")
+        message = f"`{name}` is {_NAMED_KINDS[kinds[name]]}"
+        hint = form_hint(path, "value_error", value, "must be a number") if kinds[name] is Kind.DOUBLE else None
+        yield source.problem(path, message, hint=hint)
+    elif isinstance(value, int | float) and not (whole := ranges_of({name: kinds[name]})[name]).holds(value):
+        yield source.problem(path, f"`{name}` is never {value:g}", hint=f"it is {whole.shown}")
 
 
 def _of_texts_alone(ruleset: Ruleset, name: str) -> bool:

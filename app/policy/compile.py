@@ -51,6 +51,9 @@ class RuleCompiler:
             thresholds=thresholds,
             text_categories={keywords.category for keywords in lists},
         )
+        self._unsound = [
+            f"thresholds.{name}" for name in draft.ids.get("thresholds", ()) if name not in draft.thresholds
+        ]
         self._compiler = Compiler(self._vocabulary, before=before)
         self.problems: list[PolicyProblem] = []
         self.unreachable: list[PolicyProblem] = []
@@ -94,9 +97,12 @@ class RuleCompiler:
         try:
             condition = self._compiler.compile(text)
         except ConditionInvalid as invalid:
+            # The type of a threshold that is unsound is not known: what is wrong with it is told where it stands.
+            untyped = any(name in text for name in self._unsound)
             self.problems += [
                 self._source.problem(path, complaint.message, hint=complaint.hint, after=text[: complaint.at])
                 for complaint in invalid.complaints
+                if not (untyped and complaint.of_types)
             ]
             return None
         unread = [name for name in condition.names if name in self._unread]

@@ -13,7 +13,7 @@ from cel_expr_python import cel
 
 from app.domain import Truth
 from app.policy import truth
-from app.policy.cel_messages import Complaint, shown, syntax_complaint, type_complaints
+from app.policy.cel_messages import FUNCTIONS, Complaint, function_hint, shown, syntax_complaint, type_complaints
 from app.policy.cel_syntax import (
     Call,
     Const,
@@ -38,8 +38,7 @@ MAX_PRODUCTS = 16
 
 _DIVISIONS = frozenset({"_/_", "_%_"})
 _LOGIC = frozenset({"_&&_", "_||_", "!_", "_?_:_", "@in", "-_"})
-_FUNCTIONS = ("size", "double", "startsWith", "endsWith", "contains", "matches")
-_ALLOWED = COMPARISONS | ARITHMETIC | _LOGIC | frozenset(_FUNCTIONS)
+_ALLOWED = COMPARISONS | ARITHMETIC | _LOGIC | frozenset(FUNCTIONS)
 _TYPES = {Kind.BOOL: cel.Type.BOOL, Kind.INT: cel.Type.INT, Kind.DOUBLE: cel.Type.DOUBLE, Kind.STRING: cel.Type.STRING}
 
 
@@ -177,8 +176,7 @@ class Compiler:
                 case Const(value=int() | float() as value, at=at) if not abs(value) <= MAX_NUMBER:
                     yield Complaint(at, f"a number in a condition is at most {MAX_NUMBER:.0e}")
                 case Call(function=function, at=at) if function not in _ALLOWED:
-                    known = ", ".join(f"`{name}()`" for name in _FUNCTIONS)
-                    yield Complaint(at, f"{shown(function)} cannot be used in a condition", f"there are {known}")
+                    yield Complaint(at, f"{shown(function)} cannot be used in a condition", function_hint(function))
                 case Call(function="_*_" | "_/_"):
                     products += 1
                 case Call(function="matches", args=args, at=at):

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from app.errors import PolicyProblem
 from app.policy.fields import Number, id_problem
+from app.policy.hints import field_hint, form_hint
 from app.policy.schema import (
     Allow,
     Calibration,
@@ -162,11 +163,12 @@ def _problem(error: ErrorDetails, source: Source) -> PolicyProblem:
     if kind == "extra_forbidden":
         return source.key_problem(path, f"unknown field `{path[-1]}`", hint=_known_fields(path[:-1], str(path[-1])))
     if error["loc"] and error["loc"][-1] == "[key]":
-        return source.key_problem(path, _message(error))
+        message = _message(error)
+        return source.key_problem(path, message, hint=form_hint(path, kind, path[-1], message))
     if error["input"] is None and kind != "value_error":
         return source.key_problem(path, f"`{path[-1]}` has no value" if path else "has no value")
-    hint = "put it in quotes" if kind == "string_type" and isinstance(error["input"], bool | int | float) else None
-    return source.problem(path, _message(error), hint=hint)
+    message = _message(error)
+    return source.problem(path, message, hint=form_hint(path, kind, error["input"], message))
 
 
 def _message(error: ErrorDetails) -> str:
@@ -179,6 +181,8 @@ def _message(error: ErrorDetails) -> str:
 
 
 def _known_fields(path: Path, word: str) -> str | None:
+    if (told := field_hint(path, word)) is not None:
+        return told
     named = {1: ("categories", "probes", "rules", "surfaces"), 3: ("surfaces",)}
     place = tuple("*" if path[0] in named.get(at, ()) else part for at, part in enumerate(path))
     model = _MODELS.get(place)

@@ -32,6 +32,13 @@ class Range:
     def empty(self) -> bool:
         return self.low > self.high or (self.low == self.high and (self.low_open or self.high_open))
 
+    @property
+    def shown(self) -> str:
+        return f"{self.low} or more" if math.isinf(self.high) else f"from {self.low} to {self.high}"
+
+    def holds(self, value: float) -> bool:
+        return not replace(self, low=max(self.low, value), high=min(self.high, value)).empty
+
     def above(self, value: float, *, at: bool) -> "Range":
         """The part that is more than the value, or with `at` the value as well."""
         if self.whole:

@@ -1,6 +1,5 @@
 """Rules that could never decide, and comparisons that hold for nobody: told when the policy is loaded."""
 
-import math
 from collections.abc import Iterator, Mapping
 
 from app.domain import Mode
@@ -8,7 +7,7 @@ from app.errors import PolicyProblem
 from app.policy.breath import breathe
 from app.policy.cel_syntax import Call, Name, walk
 from app.policy.draft import Draft
-from app.policy.reach import Range, Ranges, Values, impossible, never_true, ranges_of
+from app.policy.reach import Ranges, Values, impossible, never_true, ranges_of
 from app.policy.ruleset import CompiledRule, Program
 from app.policy.schema import When
 from app.policy.source import Path, Source
@@ -90,10 +89,6 @@ def _leaf_paths(when: When, path: Path) -> Iterator[Path]:
 
 def _what_it_sees(comparison: Call, ranges: Ranges, values: Values) -> str | None:
     names = [node.name for node in walk(comparison) if isinstance(node, Name)]
-    said = [f"`{name}` is {_shown(ranges[name])}" for name in names if name in ranges]
+    said = [f"`{name}` is {ranges[name].shown}" for name in names if name in ranges]
     said += [f"`{name}` is {values[name]}" for name in names if name in values]
     return ", ".join(said) or None
-
-
-def _shown(range_: Range) -> str:
-    return f"{range_.low} or more" if math.isinf(range_.high) else f"from {range_.low} to {range_.high}"

@@ -65,13 +65,31 @@ class Vocabulary:
         longer = sorted(known for known in self.kinds if known.startswith(f"{name}."))
         if longer:
             return f"did you mean {join_words(longer)}?"
-        close = _close(name, list(self.kinds), cutoff=0.75)
+        if (missing := _missing_list(name, self.kinds)) is not None:
+            return missing
+        close = _close(name, list(self.kinds), cutoff=0.75 if "." in name else 0.85)
         if close:
             return f"did you mean {join_words(close)}?"
+        if "." not in name:
+            meant = [known for known in self.kinds if name in known.split(".")[1:]]
+            return f"did you mean {join_words(meant)}?" if meant else f'a text is written in quotes: `"{name}"`'
         family = [known for known in self.kinds if known.startswith(name.partition(".")[0] + ".")]
         if family:
             return f"known are {join_words(family)}"
         return f"names begin with {join_words(sorted({known.partition('.')[0] + '.' for known in self.kinds}))}"
+
+
+def _missing_list(name: str, known: Iterable[str]) -> str | None:
+    """What to say of a list that is not there."""
+    section, _, rest = name.partition(".")
+    if section != "keywords" or not rest:
+        return None
+    lists = {other.split(".")[1] for other in known if other.startswith("keywords.")}
+    named = rest.partition(".")[0]
+    if named in lists or _close(named, sorted(lists), cutoff=0.6):
+        return None
+    others = f"known are {join_words(sorted(lists))}" if lists else "there are no lists at all"
+    return f"there is no list `{named}`, that is no file `{named}.txt` with the lists; {others}"
 
 
 #: A hint lists no more names than one can read.

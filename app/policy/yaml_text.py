@@ -21,6 +21,7 @@ from yaml.scanner import Scanner
 from app.errors import PolicyProblem
 from app.policy.breath import breathe
 from app.policy.source import Path, Source, Span
+from app.policy.yaml_messages import yaml_problem
 
 #: A policy of 300 rules is about 100 KB.
 MAX_BYTES = 512 * 1024
@@ -71,7 +72,9 @@ class _Composer(Composer, Resolver):
             event.anchor = None
         if event.tag is not None:
             tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-            self.refused.append((event.start_mark.index, f"tags (`{tag}`) are not allowed"))
+            self.refused.append(
+                (event.start_mark.index, f"tags (`{tag}`) are not allowed: put a text that begins with `!` in quotes")
+            )
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise yaml.MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=event.start_mark)
@@ -137,6 +140,7 @@ class _Builder:
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
         built: dict[str, Any] = {}
+        lines: dict[str, int] = {}
         for key_node, value_node in node.value:
             start = key_node.start_mark.index
             if not isinstance(key_node, ScalarNode):
@@ -145,8 +149,9 @@ class _Builder:
             self._refuse_unstorable(key_node)
             key = str(key_node.value)
             if key in built:
-                self.refused.append((start, f"`{key}` is given twice"))
+                self.refused.append((start, f"`{key}` is given twice, first in line {lines[key]}"))
                 continue
+            lines[key] = key_node.start_mark.line + 1
             self.keys[(*path, key)] = _span(key_node)
             built[key] = self.build(value_node, (*path, key))
         return built
@@ -192,12 +197,13 @@ def read_yaml(data: bytes, file: str) -> tuple[Any, Source, list[PolicyProblem]]
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         source = Source(file, data[: error.start].decode("utf-8-sig"))
-        return None, source, [source.problem_at(error.start, "the file is not UTF-8 from here on")]
+        hint = "save it as UTF-8; it may be in UTF-16, GBK, Big5 or Latin-1"
+        return None, source, [source.problem_at(error.start, "the file is not UTF-8 from here on", hint=hint)]
     bare = Source(file, text)
     try:
         node, refused = _compose(text)
     except yaml.MarkedYAMLError as error:
-        return None, bare, [_unreadable(bare, error)]
+        return None, bare, [yaml_problem(bare, error)]
     except yaml.reader.ReaderError as error:
         return None, bare, [bare.problem_at(error.position, "a character that YAML does not allow")]
     if node is None:
@@ -218,24 +224,3 @@ def _compose(text: str) -> tuple[Node | None, list[tuple[int, str]]]:
         return loader.get_single_node(), loader.refused
     finally:
         loader.dispose()
-
-
-def _unreadable(source: Source, error: yaml.MarkedYAMLError) -> PolicyProblem:
-    mark = error.problem_mark or error.context_mark
-    message = error.problem or error.context or "cannot be read as YAML"
-    opened = f" in line {error.context_mark.line + 1}" if error.context_mark else ""
-    hint = None
-    if "mapping values are not allowed" in message:
-        message, hint = "a `:` where no key can stand", "put a text that contains `: ` in quotes"
-    elif "'\\t'" in message:
-        message, hint = "a tab where YAML wants spaces", "indent with spaces"
-    elif "expected <block end>" in message:
-        message, hint = "this does not fit what stands above", "check the indentation"
-    elif error.context in ("while parsing a flow mapping", "while parsing a flow sequence"):
-        message = f"the bracket opened{opened} is not closed before this"
-        hint = "put a text with brackets, commas or `?` in quotes"
-    elif error.context == "while scanning a quoted scalar":
-        message = f"the quote opened{opened} is not closed"
-    elif "another document" in message:
-        message = "a policy is one document: `---` cannot stand here"
-    return source.problem_at(mark.index if mark else 0, message, hint=hint)

@@ -59,12 +59,12 @@ def test_a_case_that_fails_says_where_what_and_by_which_rule() -> None:
         ("", "1:1: the file is empty"),
         ("- a", "1:1: a file of policy tests is `cases:` with a list"),
         ("cases: {a: b}", "1:1: a file of policy tests is `cases:` with a list"),
-        ("cases:\n- given: {}\n  expect: pass", "2:3: a case has a `name`, what is `given`, and what to `expect`"),
+        ("cases:\n- given: {}\n  expect: pass", "2:3: `name` is missing"),
         ("cases:\n- name: x\n  expect: allow", "3:11: must be `pass`, `review` or `reject`"),
         ("cases:\n- name: x\n  expect: pass\n  given: {probes.c.p: 1}", "4:11: unknown name `probes.c.p`"),
         (
             "cases:\n- name: x\n  expect: pass\n  given: {probes.a.p: high}",
-            "4:23: `probes.a.p` is of type double",
+            "4:23: `probes.a.p` is a number",
         ),
         (
             "cases:\n- name: x\n  expect: pass\n  given: {scores.goods: 1}",
@@ -72,14 +72,29 @@ def test_a_case_that_fails_says_where_what_and_by_which_rule() -> None:
         ),
         (
             "cases:\n- name: x\n  expect: pass\n  given: {keywords.banned.count: true}",
-            "4:34: `keywords.banned.count` is of type int",
+            "4:34: `keywords.banned.count` is a whole number",
         ),
         ("cases:\n- name: x\n  expect: [pass]", "3:11: must be `pass`, `review` or `reject`"),
-        ("cases: [", "1:9: expected the node content, but found '<stream end>'"),
+        ("cases: [", "1:9: the text ends before what was begun is complete"),
+        ("cases:\n- x", "2:3: a case has a `name`, what is `given`, and what to `expect`"),
+        ("cases:\n- nam: x\n  expect: pass", "2:3: `name` is missing"),
+        ("cases:\n- name: x\n  expect: pass\n  given: {probes.a.p: 1.5}", "4:23: `probes.a.p` is never 1.5"),
+        ("cases:\n- name: x\n  expect: pass\n  given: {image.width: -1}", "4:24: `image.width` is never -1"),
     ],
 )
 def test_bad_cases_are_told(text: str, said: str) -> None:
     assert [line.split(" (")[0] for line in failures(text)][:1] == [said]
+
+
+def test_all_mistakes_of_a_case_are_told_at_once() -> None:
+    text = "cases:\n- name: x\n  expct: pass\n  expect: Reject\n  given: {probes.a.p: 95%, probes.c.p: 1}"
+    report = check_cases(RULES, text.encode(), "p.test.yaml")
+    assert [(one.message, one.hint) for one in report.failures] == [
+        ("unknown field `expct`", "did you mean `expect`?"),
+        ("must be `pass`, `review` or `reject`", "did you mean `reject`?"),
+        ("`probes.a.p` is a number", "write `0.95`"),
+        ("unknown name `probes.c.p`", "did you mean `probes.b.p`, `probes.a.p` or `probes.b.mass`?"),
+    ]
 
 
 def test_no_file_has_no_cases(tmp_path: Path) -> None:

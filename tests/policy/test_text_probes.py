@@ -293,4 +293,4 @@ class TestPolicyTests:
         assert self.check(f"{{{name}: absent}}", "pass") == [said_]
 
     def test_other_names_have_no_absence(self) -> None:
-        assert self.check("{keywords.banned.count: absent}", "pass") == ["`keywords.banned.count` is of type int"]
+        assert self.check("{keywords.banned.count: absent}", "pass") == ["`keywords.banned.count` is a whole number"]
