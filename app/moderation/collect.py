@@ -44,7 +44,7 @@ class Collector:
     ) -> Findings:
         """Without `stop` everything is asked to the end."""
         recall = self._memory.of(image)
-        gathering = Gathering(self._signals, image, context, needs)
+        gathering = Gathering(self._signals, image, context, needs, recall)
         asking = gathering.asking(lambda at, heard: self._asking(gathering.subjects[at], needs, recall, heard))
         async with asyncio.TaskGroup() as group:
             if gathering.ocr is None:

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
-import structlog
-
 from app.domain import (
     Answer,
     CodesFinding,
@@ -23,25 +21,22 @@ from app.domain import (
 )
 from app.metrics import FINDINGS
 from app.moderation.asking import Asking
-from app.moderation.recall import name_of
+from app.moderation.matching import Matching
+from app.moderation.recall import Recall, name_of
 from app.moderation.signals import Signals
 from app.policy.texts import texts_to_match
-
-log = structlog.get_logger(__name__)
 
 NOT_ASKED = "not asked"
 #: Why a question was not asked to the end: no rule could use the answer any more.
 DECIDED = "decided"
 
-#: A longer text takes some tens of milliseconds to match.
-_LONG_TEXT_CHARACTERS = 3_000
-
 
 class Gathering:
     """One event loop uses it. `ocr` and `codes` are None until they are there."""
 
-    def __init__(self, signals: Signals, image: Image, context: UploadContext, needs: Needs) -> None:
+    def __init__(self, signals: Signals, image: Image, context: UploadContext, needs: Needs, recall: Recall) -> None:
         self._signals = signals
+        self._matching = Matching(signals.matcher, recall)
         self._image = image
         self._context = context
         self._needs = needs
@@ -115,19 +110,8 @@ class Gathering:
         caption = self._context.caption
         texts = texts_to_match(self._needs, ocr=ocr, model_text=model_text, codes=codes, scene=scene, caption=caption)
         if self._matched is None or self._matched[0] != texts:
-            self._matched = texts, await self._match(texts)
+            self._matched = texts, await self._matching.match(self._needs.lists, texts)
         return self._matched[1]
-
-    async def _match(self, texts: Mapping[TextSource, TextFinding]) -> KeywordFinding:
-        """In a thread where it may take longer than other uploads should wait."""
-        long = sum(len(line.text) for finding in texts.values() for line in finding.lines) > _LONG_TEXT_CHARACTERS
-        try:
-            if long:
-                return await asyncio.to_thread(self._signals.matcher.match, self._needs.lists, texts)
-            return self._signals.matcher.match(self._needs.lists, texts)
-        except Exception:  # every source counts as unread: no count over them may say "none"
-            log.exception("keyword matcher broke its contract", action="signal_failed", signal="keywords")
-            return KeywordFinding(sources=dict.fromkeys(texts, Status.FAILED))
 
 
 def count(findings: Findings) -> None:

@@ -12,7 +12,19 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from app.domain import Answer, CodesFinding, EngineInfo, Frame, Image, Question, Status, TextFinding, WrittenText
+from app.domain import (
+    Answer,
+    CodesFinding,
+    EngineInfo,
+    Frame,
+    Image,
+    KeywordFinding,
+    Question,
+    Status,
+    TextFinding,
+    TextSource,
+    WrittenText,
+)
 from app.metrics import FINDINGS_ASKED
 from app.moderation.findings_cache import FindingsCache, Part
 from app.moderation.flights import Flights, landing
@@ -24,6 +36,7 @@ F = TypeVar("F", TextFinding, CodesFinding)
 TEXT: TypeAdapter[TextFinding] = TypeAdapter(TextFinding)
 CODES: TypeAdapter[CodesFinding] = TypeAdapter(CodesFinding)
 _ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
+_MATCHES: TypeAdapter[KeywordFinding] = TypeAdapter(KeywordFinding)
 
 _ASKED, _KEPT, _SHARED = "asked", "kept", "shared"
 
@@ -107,6 +120,17 @@ class Recall:
         pins = engine.name, engine.model_digest, engine.projector_digest
         of = (self._plan, about.index) if isinstance(about, Frame) else about
         return Part(self._picture, self._cache.digest(pins, of, replace(question, id="")), _ANSWER)
+
+    def matches(self, lists: str, source: TextSource, text: TextFinding) -> Part[KeywordFinding] | None:
+        """What lists of this version are asked of a text. None where nothing is remembered, and for a text that cannot
+        be written down."""
+        if self._cache is None:
+            return None
+        try:
+            written = TEXT.dump_json(text)
+        except ValueError:  # half a surrogate pair
+            return None
+        return Part(self._picture, self._cache.digest("keywords", lists, source.value, written), _MATCHES)
 
     def keep(self, part: Part[T], found: T) -> None:
         if self._cache is not None:

@@ -27,6 +27,7 @@ class Repeat:
     `engine` is who gave the `answers`, which are by frame, or part of the text, and question id."""
 
     image: Image
+    recall: Recall
     engine: EngineInfo
     ocr: TextFinding | None
     codes: CodesFinding | None
@@ -35,7 +36,7 @@ class Repeat:
 
     async def findings(self, signals: Signals, context: UploadContext, needs: Needs, watch: Stopwatch) -> Findings:
         """What collecting would find, of what was found before."""
-        gathering = Gathering(signals, self.image, context, needs)
+        gathering = Gathering(signals, self.image, context, needs, self.recall)
         gathering.ocr = gathering.ocr or self.ocr
         gathering.codes = gathering.codes or self.codes
         for at, answers in enumerate(self.answers):
@@ -75,4 +76,4 @@ def repeat(
             names.append(name_of(question.id))
         answers.append(found)
     recall.count_kept(names)
-    return Repeat(image, engine, ocr, codes, answers, frozenset(names))
+    return Repeat(image, recall, engine, ocr, codes, answers, frozenset(names))

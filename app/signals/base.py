@@ -73,8 +73,14 @@ class KeywordMatcher(Protocol):
         """Build what matching needs, so that the first upload under a new ruleset does not wait for it."""
         ...
 
+    def version(self, lists: Sequence[KeywordList]) -> str:
+        """Of matching these lists, today: while it is the same, the same is found in the same text. It says nothing
+        outside this process, and nothing to another matcher."""
+        ...
+
     def match(self, lists: Sequence[KeywordList], texts: Mapping[TextSource, TextFinding]) -> KeywordFinding:
-        """Match each list over the sources it names. Each source's status is carried into the finding."""
+        """Match each list over the sources it names, each text for itself. Each source's status is carried into the
+        finding."""
         ...
 
 

@@ -3,6 +3,7 @@
 pyahocorasick's `iter_long` drops matches, so `iter` finds every occurrence and the rules of what counts are here.
 """
 
+import secrets
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,6 +52,9 @@ _ALLOWING = frozenset({"simplified", "separators", VERTICAL})
 #: Lists whose automata are kept besides those of the ruleset in use, so that a rollback does not build them again.
 _SPARE_AUTOMATA = 16
 
+#: Rulesets whose lists have a version: those in force, in shadow and just before.
+_KNOWN_LISTS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class _Hit:
@@ -97,6 +101,8 @@ class AhoCorasickMatcher:
         self._indexes: OrderedDict[str, ListIndex] = OrderedDict()
         self._lock = threading.Lock()
         self._today = today
+        #: The lists asked for last, by who they are: to compare what they hold would take longer than matching.
+        self._known: OrderedDict[tuple[int, ...], tuple[tuple[KeywordList, ...], str]] = OrderedDict()
 
     @property
     def normaliser(self) -> str:
@@ -105,6 +111,18 @@ class AhoCorasickMatcher:
     def prepare(self, lists: Sequence[KeywordList]) -> None:
         for keywords in lists:
             self._index(keywords, room_for=len(lists))
+
+    def version(self, lists: Sequence[KeywordList]) -> str:
+        """Of matching these lists, today: while it is the same, the same is found in the same text. Lists that were
+        read anew have another one, whatever they hold."""
+        them = tuple(id(keywords) for keywords in lists)
+        with self._lock:
+            # That the lists are kept keeps their ids their own.
+            _, version = self._known.setdefault(them, (tuple(lists), secrets.token_hex(8)))
+            self._known.move_to_end(them)
+            if len(self._known) > _KNOWN_LISTS:
+                self._known.popitem(last=False)
+        return f"{version} {self._today()}"
 
     def match(self, lists: Sequence[KeywordList], texts: Mapping[TextSource, TextFinding]) -> KeywordFinding:
         """Matches in reading order, by source. Every source in `texts` should have been read, and its status is
