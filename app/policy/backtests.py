@@ -9,7 +9,7 @@ from enum import StrEnum
 import structlog
 
 from app.domain import KeywordList, new_id
-from app.errors import NotFound, PolicyProblem, PortcullisError, QueueFull
+from app.errors import NotFound, NotReady, PolicyProblem, PortcullisError, QueueFull
 from app.media_inline import InlineWorkers
 from app.policy.backtest import Report
 from app.policy.building import Builder
@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 #: So many runs are remembered, in memory: each holds a policy's text and up to 50 ids of decisions a rule.
 KEPT = 8
 _RETRY_AFTER_S = 30
+_STOPPING = "the service is being stopped"
 
 
 class RunState(StrEnum):
@@ -90,24 +91,36 @@ class Backtests:
         self._builder = Builder(workers or InlineWorkers())
         self._runs: dict[str, Run] = {}
         self._busy = False
+        self._closed = False
+        self._reporting: asyncio.Task[Report] | None = None
 
     async def report(self, policy: bytes, since: datetime) -> Report:
         """For who waits for it; not remembered. Raises PolicyInvalid, QueueFull while another one is running,
-        StoreUnavailable, and WorkerError."""
+        NotReady when the service is being stopped, StoreUnavailable, and WorkerError."""
         self._take_turn()
+        self._reporting = asyncio.create_task(self._report(policy, since), name="backtest for who waits")
+        self._reporting.add_done_callback(lambda _: setattr(self, "_busy", False))
         try:
-            ruleset = await self._built(policy)
-            return await rerun(Plan(ruleset, since, self._matcher, self._processes), self._archive)
-        finally:
-            self._busy = False
+            return await self._reporting
+        except asyncio.CancelledError:
+            mine = asyncio.current_task()
+            if self._closed and mine is not None and not mine.cancelling():
+                raise NotReady(_STOPPING) from None
+            raise
+
+    async def _report(self, policy: bytes, since: datetime) -> Report:
+        ruleset = await self._built(policy)
+        return await rerun(Plan(ruleset, since, self._matcher, self._processes), self._archive)
 
     async def start(self, asked: Asked) -> Run:
-        """Begin one. Raises PolicyInvalid, QueueFull while another one is running, MalformedRequest for a threshold
-        that the policy does not give, and WorkerError when the policy could not be checked."""
+        """Begin one. Raises PolicyInvalid, QueueFull while another one is running, NotReady when the service is being
+        stopped, MalformedRequest for a threshold that the policy does not give, and WorkerError when the policy could
+        not be checked."""
         self._take_turn()
         try:
             ruleset = await self._built(asked.policy)
             sweeps = {} if asked.moved is None else sweep(ruleset, asked.moved)
+            self._require_open()  # while the policy was checked, the service may have been told to stop
         except BaseException:
             self._busy = False
             raise
@@ -152,17 +165,26 @@ class Backtests:
         return run
 
     async def aclose(self) -> None:
-        """Calls off whatever runs, and waits for its processes."""
-        tasks = [run.task for run in self._runs.values() if run.task is not None and not run.task.done()]
-        for run in self._runs.values():
+        """Calls off whatever runs, and waits for its processes; what is just being asked for does not begin."""
+        self._closed = True
+        running = [run for run in self._runs.values() if run.task is not None and not run.task.done()]
+        for run in running:
             await self.cancel(run.id, patience_s=0)
+        if self._reporting is not None:
+            self._reporting.cancel()
+        tasks = [task for task in (self._reporting, *(run.task for run in running)) if task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _take_turn(self) -> None:
         """Nothing is awaited between looking and taking."""
+        self._require_open()
         if self._busy:
             raise QueueFull("another backtest is running", retry_after_s=_RETRY_AFTER_S)
         self._busy = True
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise NotReady(_STOPPING)
 
     async def _built(self, policy: bytes) -> Ruleset:
         return (await self._builder.build(Candidate(policy, tuple(self._lists())))).ruleset

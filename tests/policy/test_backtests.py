@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from app.domain import Outcome, Span, StoredDecision
-from app.errors import MalformedRequest, NotFound, PolicyInvalid, QueueFull, StoreUnavailable
+from app.errors import MalformedRequest, NotFound, NotReady, PolicyInvalid, QueueFull, StoreUnavailable
 from app.policy.backtests import KEPT, Asked, Backtests, Run, RunState
 from app.policy.sweep import Moved
 from app.signals.keywords import AhoCorasickMatcher
@@ -144,6 +144,35 @@ async def test_its_processes_end_with_it(database: Database, monkeypatch: pytest
         await asyncio.sleep(0.01)
     assert (await backtests.cancel(run.id, patience_s=60)).state is RunState.CANCELLED
     assert [one for one in begun if one.is_alive()] == []
+
+
+async def test_what_is_asked_for_while_it_closes_does_not_begin(archive: HeldArchive, backtests: Backtests) -> None:
+    beginning = asyncio.create_task(backtests.start(asked()))
+    await asyncio.sleep(0)  # its policy is being checked
+    await backtests.aclose()
+    with pytest.raises(NotReady):
+        await beginning
+    assert backtests.recent == ()
+    with pytest.raises(NotReady):
+        await backtests.report(POLICY, LONG_AGO)
+
+
+async def test_who_waits_for_a_report_is_told_that_it_closes(archive: HeldArchive, backtests: Backtests) -> None:
+    waiting = asyncio.create_task(backtests.report(POLICY, LONG_AGO))
+    await archive.reached.wait()
+    async with asyncio.timeout(30):
+        await backtests.aclose()
+        with pytest.raises(NotReady):
+            await waiting
+
+
+async def test_who_waits_no_longer_gives_the_turn_back(archive: HeldArchive, backtests: Backtests) -> None:
+    waiting = asyncio.create_task(backtests.report(POLICY, LONG_AGO))
+    await archive.reached.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (await backtests.cancel((await backtests.start(asked())).id)).state is RunState.CANCELLED
 
 
 @pytest.mark.parametrize(
