@@ -46,6 +46,7 @@ PortcullisError
 └── ConfigurationError           configuration_error
 """
 
+import unicodedata
 from dataclasses import dataclass
 
 
@@ -204,6 +205,18 @@ class WorkerTimeout(WorkerError):
 _SHOWN_COLUMNS = 160
 
 
+def _visible(text: str) -> str:
+    """What steers a terminal, or turns the direction of reading, is replaced: anybody may have written the text."""
+    return "".join("\ufffd" if unicodedata.category(char) in ("Cc", "Cf") and char != "\t" else char for char in text)
+
+
+def _blank(char: str) -> str:
+    """As wide as the character, so that a caret comes to stand below what it means."""
+    if char == "\t":
+        return char
+    return "\u3000" if unicodedata.east_asian_width(char) in ("W", "F") else " "
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyProblem:
     """One thing wrong in a policy or list file. `line` and `column` count from 1; `source_line` is the text there."""
@@ -221,14 +234,15 @@ class PolicyProblem:
         if self.source_line is None:
             return ()
         before = max(0, self.column - 1 - _SHOWN_COLUMNS // 2) if len(self.source_line) > _SHOWN_COLUMNS else 0
-        return self.source_line[before : before + _SHOWN_COLUMNS], " " * (self.column - 1 - before) + "^"
+        shown = _visible(self.source_line[before : before + _SHOWN_COLUMNS])
+        return shown, "".join(map(_blank, shown[: self.column - 1 - before].ljust(self.column - 1 - before))) + "^"
 
     def render(self) -> str:
         """File, line, column and message; then the line itself with a caret, and the hint."""
-        parts = [f"{self.file}:{self.line}:{self.column}: {self.message}"]
+        parts = [_visible(f"{self.file}:{self.line}:{self.column}: {self.message}")]
         parts += [f"    {line}" for line in self.excerpt]
         if self.hint is not None:
-            parts.append(f"    hint: {self.hint}")
+            parts.append(f"    hint: {_visible(self.hint)}")
         return "\n".join(parts)
 
 
