@@ -10,9 +10,12 @@ help: ## Show this list
 run: setup ## Set up what is missing and serve on http://127.0.0.1:8000
 	@exec $(BIN)/portcullis serve
 
+# A file's tests stay together, in their order: they share what they start. `make test WORKERS=0` runs all in one process.
+WORKERS ?= auto
+
 .PHONY: test
 test: setup-dev lint ## Set up what is missing, lint, check types and run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup
 setup: ## Make .venv what the locks say (quick when it is)

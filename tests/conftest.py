@@ -9,6 +9,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests.workers import turn, workers_here
+
 #: Where Debian, Ubuntu and Fedora put Noto Sans CJK.
 _CJK_FONTS = (
     Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
@@ -32,6 +34,17 @@ def pytest_configure() -> None:
     """Modules and session fixtures read the environment before the first test does."""
     for name in _ours():
         del os.environ[name]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means here."""
+    return workers_here()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes
+        items.sort(key=lambda item: turn(item.nodeid))
 
 
 @pytest.fixture(autouse=True)
