@@ -18,7 +18,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLES = REPOSITORY / "docs" / "samples"
 
-#: Longest that the service may take to load its model and its OCR networks on a busy machine, in seconds.
+#: Longest that the service may take to start, or to load its model and its OCR networks, on a busy machine, in seconds.
 READY_WITHIN_S = 120.0
 
 
@@ -115,7 +115,7 @@ def start(folder: Path, **settings: str) -> Service:
         return found[1] if found else None
 
     try:
-        wait_until(address, "the service prints its address")
+        wait_until(address, "the service prints its address", READY_WITHIN_S)
         url = address()
         assert url is not None
         return Service(process, url, folder / "var", policy, rules_dir, log_path, environment)

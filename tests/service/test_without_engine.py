@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.conftest import REPOSITORY, SAMPLES, end, start, wait_until
+from tests.service.conftest import READY_WITHIN_S, REPOSITORY, SAMPLES, end, start, wait_until
 
 DEMO = REPOSITORY / "models" / "demo"
 
@@ -24,7 +24,7 @@ def test_uploads_are_answered_as_degraded_review(tmp_path: Path, kind: str) -> N
         wait_until(
             lambda: httpx.get(f"{service.url}/readyz").json().get("components", {}).get("media_workers") == "ready",
             "everything but the engine is ready",
-            60,
+            READY_WITHIN_S,
         )
         ready = httpx.get(f"{service.url}/readyz")
         assert ready.status_code == 503
