@@ -8,7 +8,7 @@ from rich.text import Text
 
 import app as portcullis
 from app.cli import audit, backtest, bench, lists, models, moderate, policy, serve
-from app.errors import PortcullisError
+from app.errors import PolicyConflict, PortcullisError
 
 cli = typer.Typer(
     name="portcullis",
@@ -40,6 +40,8 @@ def main() -> None:
         cli()
     except PortcullisError as error:
         message = Text.assemble(("error", "red"), f" ({error.code}): {error.detail}")
+        if isinstance(error, PolicyConflict) and error.diff:
+            message.append(f"\n\n{error.diff}")
         Console(stderr=True, soft_wrap=True, highlight=False).print(message)
         sys.exit(2)
 

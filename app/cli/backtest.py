@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -57,8 +57,12 @@ def backtest(
         console.print(invalid.detail)
         raise typer.Exit(1) from invalid
     sweeps = {name: values for text in sweeps_asked or () for name, values in _sweep(text, ruleset).items()}
+    if plot_to is not None and not sweeps:
+        raise ConfigurationError("--plot draws what --sweep moves: add for instance `--sweep reject=0.5..0.99`")
     with ExitStack() as stack:
-        out = stack.enter_context(flips.open("w", encoding="utf-8")) if flips else None
+        # Both before the work begins: nobody wants to hear at its end that its result cannot be kept.
+        out = stack.enter_context(_begun(flips, "--flips")) if flips else None
+        drawing = stack.enter_context(_begun(plot_to, "--plot")) if plot_to else None
 
         def keep(found: Sequence[Flip]) -> None:
             if out is not None:
@@ -84,12 +88,19 @@ def backtest(
             on_flips=keep,
         )
         report = asyncio.run(_run(settings, plan))
-    if plot_to is not None:
-        plot_to.write_text(plot(report.curves), encoding="utf-8")
+        if drawing is not None:
+            drawing.write(plot(report.curves))
     if as_json:
         typer.echo(json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False))
     else:
         _print(console, report)
+
+
+def _begun(path: Path, option: str) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{option}: {path} cannot be written: {error.strerror or error}") from error
 
 
 async def _run(settings: Settings, plan: Plan) -> Report:

@@ -28,8 +28,8 @@ class Flip(Value):
 
 
 class RuleFlips(Value):
-    """`rule` is None for what became milder: no rule asks for it any more. `counts` are by `pass>reject` and the
-    like."""
+    """The flips whose new outcome follows from the rule; `rule` is None for what would pass, as no rule asks for
+    anything. `counts` are by `pass>reject` and the like."""
 
     rule: str | None
     counts: dict[str, int]
@@ -172,8 +172,7 @@ class Backtest:
         self._total.add(part)
         for flip in part.flips:
             self._flips += 1
-            milder = flip.after.severity < flip.before.severity
-            for rule in (None,) if milder or not flip.rules else flip.rules:
+            for rule in flip.rules or (None,):
                 counts = self._counts.setdefault(rule, {})
                 kind = f"{flip.before.value}>{flip.after.value}"
                 counts[kind] = counts.get(kind, 0) + 1

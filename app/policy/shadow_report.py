@@ -26,8 +26,8 @@ class Example(Value):
 
 
 class TriedRule(Value):
-    """`fired` counts the decisions on which the rule is true, `changes` those whose outcome it would have made graver,
-    by `pass>reject` and the like. `rule` is None for what would have become milder: no rule asks for it."""
+    """`fired` counts the decisions on which the rule is true, `changes` those whose outcome would be another, and would
+    follow from it, by `pass>reject` and the like. `rule` is None for what would pass: no rule asks for anything."""
 
     rule: str | None
     fired: int
@@ -122,8 +122,7 @@ def _by_rule(groups: Iterable[ComparisonGroup]) -> tuple[TriedRule, ...]:
         after = group.after
         if after is None or after is group.before:
             continue
-        milder = after.severity < group.before.severity
-        for rule in (None,) if milder or not group.rules else group.rules:
+        for rule in group.rules or (None,):
             kind, counts = f"{group.before.value}>{after.value}", changes.setdefault(rule, {})
             counts[kind] = counts.get(kind, 0) + group.count
             named = examples.setdefault(rule, [])

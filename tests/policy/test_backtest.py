@@ -113,6 +113,13 @@ async def test_flips_are_counted_by_rule_and_named(database: Database) -> None:
     assert (report.reviews_a_day_before, report.reviews_a_day_after) == (0.5, 0.0)
 
 
+async def test_what_becomes_milder_is_counted_with_the_rule_that_decides_it_then(database: Database) -> None:
+    await keep(database, OLD)
+    await store(database, findings(a=0.9), Outcome.REJECT)
+    report = await backtest(database, made(rule("high", "probes.a.p > 0.5", "review")))
+    assert [(one.rule, one.counts) for one in report.by_rule] == [("high", {"reject>review": 1})]
+
+
 async def test_a_changed_list_is_matched_again_over_the_stored_text(database: Database) -> None:
     await keep(database, OLD)
     hit = await store(database, findings(text="a brand new thing"), Outcome.PASS)

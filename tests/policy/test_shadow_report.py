@@ -40,20 +40,21 @@ def test_what_would_have_changed_is_counted_by_outcome_and_by_rule() -> None:
             group(PASS, REJECT, 2, "r2", "r3"),
             group(REJECT, PASS, 1),
             group(REJECT, REJECT, 4, "r2"),
+            group(REJECT, REVIEW, 3, "r3"),
             group(PASS, None, 5, fired=("r2",), missing=("probes.b.p",)),
         ],
     )
-    assert (report.compared, report.not_comparable, report.missing) == (108, 5, {"probes.b.p": 5})
+    assert (report.compared, report.not_comparable, report.missing) == (111, 5, {"probes.b.p": 5})
     assert report.table == {
         PASS: {PASS: 90, REVIEW: 6, REJECT: 2},
         REVIEW: {PASS: 0, REVIEW: 0, REJECT: 0},
-        REJECT: {PASS: 1, REVIEW: 0, REJECT: 4},
+        REJECT: {PASS: 1, REVIEW: 3, REJECT: 4},
     }
-    assert report.changed == 9
+    assert report.changed == 12
     assert [(one.rule, one.fired, one.changes) for one in report.by_rule] == [
         ("r1", 6, {"pass>review": 6}),
+        ("r3", 5, {"pass>reject": 2, "reject>review": 3}),
         ("r2", 17, {"pass>reject": 2}),
-        ("r3", 2, {"pass>reject": 2}),
         (None, 0, {"reject>pass": 1}),
     ]
     assert report.by_rule[0].examples == (Example(decision="dec_pass_review", before=PASS, after=REVIEW),)
