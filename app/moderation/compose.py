@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 
 import rfc8785
@@ -34,19 +35,24 @@ def pins(
     ruleset: Ruleset, engine: EngineInfo, questions: Iterable[Question], *, ocr: str, codes: str, normaliser: str
 ) -> Pins:
     """What decided, by digest. `questions` are all that there are, each once."""
-    asked = [[question.id, question.kind.value, question.prompt, question.max_tokens] for question in questions]
     return Pins(
         ruleset=ruleset.digest,
         policy=ruleset.policy_digest,
         lists={entry.name: entry.digest for entry in ruleset.lists},
         model=engine.model_pin,
         projector=engine.projector_digest,
-        prompts=f"sha256:{sha256(rfc8785.dumps(asked)).hexdigest()}",
+        prompts=_prompts_pin(tuple(questions)),
         ocr=ocr,
         codes=codes,
         normaliser=normaliser,
         app=app.__version__,
     )
+
+
+@lru_cache(64)  # a policy has one or two of them
+def _prompts_pin(questions: tuple[Question, ...]) -> str:
+    asked = [[question.id, question.kind.value, question.prompt, question.max_tokens] for question in questions]
+    return f"sha256:{sha256(rfc8785.dumps(asked)).hexdigest()}"
 
 
 def decision(

@@ -94,7 +94,7 @@ class Decoding:
     def _part(self, file: Inspected) -> Part[Outline] | None:
         if self._cache is None:
             return None
-        return Part(self._cache.picture(file.sha256), self._cache.digest(_SIGNAL, self._intake.pins), OUTLINE)
+        return Part(self._cache.picture(file.sha256), self._cache.name(_SIGNAL, self._intake.pins), OUTLINE)
 
 
 def _too_late() -> NotReady:

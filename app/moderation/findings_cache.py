@@ -9,8 +9,9 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Generic, TypeVar
 
@@ -28,6 +29,8 @@ _DIGEST_BYTES = 16
 _PART_OVERHEAD_BYTES = 250
 #: The same of a picture: its shelf, two places in order, its key.
 _SHELF_OVERHEAD_BYTES = 900
+#: Names of what can be asked: a few dozen of each policy, model and kind of frame plan.
+_NAMES_KEPT = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class FindingsCache:
         self._by_age: dict[bytes, float] = {}
         self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._named = lru_cache(_NAMES_KEPT)(self.digest)
 
     @property
     def pictures(self) -> int:
@@ -90,6 +94,11 @@ class FindingsCache:
         return blake2b(
             repr(what).encode("utf-8", "surrogatepass"), key=self._secret, digest_size=_DIGEST_BYTES
         ).digest()
+
+    def name(self, *what: Hashable) -> bytes:
+        """The digest of what is asked of many pictures, made once. For nothing that an uploader wrote: it outlives the
+        picture."""
+        return self._named(*what)
 
     def picture(self, sha256: str) -> bytes:
         """The name of the upload with this digest (hex)."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 
 from app.domain import (
     Answer,
@@ -29,6 +29,8 @@ from app.policy.texts import texts_to_match
 NOT_ASKED = "not asked"
 #: Why a question was not asked to the end: no rule could use the answer any more.
 DECIDED = "decided"
+
+_counter = cache(FINDINGS.labels)
 
 
 class Gathering:
@@ -118,8 +120,8 @@ def count(findings: Findings) -> None:
     """How each signal ended, for the metrics."""
     for probe in findings.probes.values():
         for reading in probe.readings:
-            FINDINGS.labels("probes", reading.status.value).inc()
-    FINDINGS.labels("ocr", findings.ocr.status.value).inc()
-    FINDINGS.labels("model_text", findings.model_text.status.value).inc()
-    FINDINGS.labels("codes", findings.codes.status.value).inc()
-    FINDINGS.labels("scene", findings.scene.status.value).inc()
+            _counter("probes", reading.status.value).inc()
+    _counter("ocr", findings.ocr.status.value).inc()
+    _counter("model_text", findings.model_text.status.value).inc()
+    _counter("codes", findings.codes.status.value).inc()
+    _counter("scene", findings.scene.status.value).inc()

@@ -3,11 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from app.metrics import STAGE_SECONDS
 
 #: Kept back from the deadline for matching, evaluating and committing, in seconds.
 FINISH_RESERVE_S = 0.3
+
+_histogram = cache(STAGE_SECONDS.labels)
 
 
 class Stopwatch:
@@ -30,10 +33,10 @@ class Stopwatch:
         finally:
             elapsed_s = time.monotonic() - started_at
             self._stages_ms[name] = round(elapsed_s * 1000, 1)
-            STAGE_SECONDS.labels(name).observe(elapsed_s)
+            _histogram(name).observe(elapsed_s)
 
     def timing_ms(self) -> dict[str, float]:
         """`total` up to now, then each stage that ran; stages that ran side by side overlap."""
         elapsed_s = time.monotonic() - self._started_at
-        STAGE_SECONDS.labels("total").observe(elapsed_s)
+        _histogram("total").observe(elapsed_s)
         return {"total": round(elapsed_s * 1000, 1), **self._stages_ms}
