@@ -1,6 +1,7 @@
 """The pipeline as it runs, with the demonstration model and real readers, three times over one engine."""
 
 import dataclasses
+import gc
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -76,8 +77,12 @@ async def rooms(folder: Path, threads: int) -> AsyncIterator[Rooms]:
     try:
         await pool.start()
         await engine.wait_ready(_START_S)
-        yield _built(folder, engine, pool, database)
+        built = _built(folder, engine, pool, database)
+        gc.collect()
+        gc.freeze()  # as the service does when it has started
+        yield built
     finally:
+        gc.unfreeze()
         await engine.aclose()
         await pool.aclose()
         await database.aclose()
