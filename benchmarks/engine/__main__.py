@@ -1,7 +1,7 @@
 """The engine against other ways to ask the same files the same questions: `portcullis bench engine`.
 
-Needs what `requirements/benchmarks.lock` lists. Without `--model` a random-weight pair of `--shape` is written and
-used.
+The plot and `llama_cpp.server` need what `requirements/benchmarks.lock` lists. Without `--model` a random-weight pair
+of `--shape` is written and used.
 """
 
 import argparse
@@ -20,8 +20,9 @@ from benchmarks.engine import contenders, report
 from benchmarks.engine.contenders import Bench, Contender
 from benchmarks.engine.kept import KeptRounds
 from benchmarks.engine.measure import Case, Times, rounds
+from benchmarks.engine.pairs import write_pair
 from benchmarks.engine.questions import FULL, PROBES_ONLY
-from benchmarks.engine.shapes import SHAPES, QwenShape
+from benchmarks.engine.shapes import SHAPES, YoutuShape
 
 ROOT = Path(__file__).resolve().parents[2]
 _CATALOGUED = "youtu-vl-4b"
@@ -34,8 +35,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model, projector = given.model, given.projector
         if model is None:
-            from benchmarks.engine.pairs import write_pair  # noqa: PLC0415 - needs the writer of GGUF files
-
             where = given.pair or Path(folder)
             model, projector = where / "model.gguf", where / "mmproj.gguf"
             if not (where / "written").exists():
@@ -127,11 +126,12 @@ def _write(given: argparse.Namespace, cases: list[Case], found: list[Times]) -> 
 def pair_files(model: Path, projector: Path, shape: str | None = None) -> ModelFiles:
     """Asked in Youtu-VL's form; a `shape` of another family in that of its own template."""
     entry = load_catalogue(ROOT / "models" / "catalogue.yaml").entry(_CATALOGUED)
+    foreign = shape is not None and not isinstance(SHAPES[shape], YoutuShape)
     return ModelFiles(
         name="bench",
         model=model.resolve(),
         projector=projector.resolve(),
-        chat_form=None if shape and isinstance(SHAPES[shape], QwenShape) else ChatForm(**entry.chat_form.model_dump()),
+        chat_form=None if foreign else ChatForm(**entry.chat_form.model_dump()),
         words=AnswerWords(yes=entry.words.yes, no=entry.words.no),
         picture_tokens=entry.picture_tokens,
         demonstration=False,

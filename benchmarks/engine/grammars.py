@@ -19,6 +19,7 @@ from app.engine.worker import logs
 from app.engine.worker.grammar import Grammar
 from app.engine.worker.prompt import Tokenizer
 from benchmarks.engine import report
+from benchmarks.engine.pairs import write_pair
 
 SCHEMAS = {
     "any text": {"type": "string", "maxLength": 200},
@@ -65,8 +66,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = given.model
         if model is None:
-            from benchmarks.engine.pairs import write_pair  # noqa: PLC0415 - needs the writer of GGUF files
-
             model, _ = write_pair("youtu-vl-4b", Path(folder), "q8_0")
         params = llama_cpp.llama_model_default_params()
         params.vocab_only = True

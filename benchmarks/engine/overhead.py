@@ -36,6 +36,8 @@ from app.engine.worker.resident import Resident, load_resident
 from app.engine.worker.scheduler import Scheduler
 from app.engine.worker.words import log_probabilities
 from benchmarks.engine import report
+from benchmarks.engine.__main__ import pair_files
+from benchmarks.engine.pairs import write_pair
 from benchmarks.engine.shapes import SHAPES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,9 +179,6 @@ if __name__ == "__main__":
     if given.shape is None:
         asyncio.run(main(demonstration, given.jobs, given.threads))
     else:
-        from benchmarks.engine.__main__ import pair_files
-        from benchmarks.engine.pairs import write_pair
-
         with tempfile.TemporaryDirectory() as folder:
             asyncio.run(
                 main(pair_files(*write_pair(given.shape, Path(folder)), given.shape), given.jobs, given.threads)

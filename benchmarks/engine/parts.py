@@ -29,6 +29,7 @@ from app.engine.worker.reading import next_entries
 from app.engine.worker.resident import Resident, load_resident
 from benchmarks.engine import report
 from benchmarks.engine.__main__ import pair_files
+from benchmarks.engine.pairs import write_pair
 from benchmarks.engine.questions import ANSWER_TOKENS, FULL, PROBES_ONLY
 from benchmarks.engine.questions import pictures as noise
 from benchmarks.engine.shapes import SHAPES
@@ -152,8 +153,6 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if given.model is None:
-            from benchmarks.engine.pairs import write_pair  # noqa: PLC0415 - needs the writer of GGUF files
-
             files = pair_files(*write_pair(given.shape, Path(folder), given.type), given.shape)
         else:
             files = pair_files(given.model, given.projector)

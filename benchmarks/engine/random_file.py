@@ -1,13 +1,14 @@
-"""A GGUF file of random weights, written tensor after tensor."""
+"""A GGUF file of random weights, whose numbers are made as they are written."""
 
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
-import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = gguf.GGMLQuantizationType
+from benchmarks.engine.gguf_file import Kind, Tensor, write_gguf
+
 #: Random numbers are drawn once and cut from here: four billion would take minutes.
 _POOL = 1 << 24
 _BLOCK = 32
@@ -27,53 +28,52 @@ class _Pool:
 
     def cut(self, kind: Kind, count: int, deviation: float) -> NDArray[np.uint8]:
         """The bytes of so many numbers. They repeat, each time from another place of the pool."""
+        pool: NDArray[np.generic]
         if kind is Kind.Q8_0:
             self._blocks["scale"] = deviation / _Q8_DEVIATION
             pool, items = self._blocks, count // _BLOCK
         else:
             scaled = self._normal[: max(_BLOCK, min(_POOL, count))] * np.float32(deviation)
-            bits = scaled.astype("<f2") if kind is Kind.F16 else (scaled.view("<u4") >> 16).astype("<u2")
-            pool, items = bits, count
+            pool, items = _stored(kind, scaled), count
         start = int(self._random.integers(len(pool)))
         return np.resize(np.roll(pool, -start), items).view(np.uint8)
 
 
+def _stored(kind: Kind, values: NDArray[np.float32]) -> NDArray[np.generic]:
+    if kind is Kind.BF16:
+        return (values.view("<u4") >> 16).astype("<u2")
+    return values.astype("<f2" if kind is Kind.F16 else "<f4")
+
+
 class RandomFile:
-    """Written tensor after tensor, so that no more than one of them is in memory."""
+    """Its metadata and tensors are added, then `close` writes them."""
 
     def __init__(self, path: Path, architecture: str, kind: Kind) -> None:
-        self.writer = gguf.GGUFWriter(path, architecture)
-        self.writer.add_name("random weights")
+        self.metadata: dict[str, object] = {"general.architecture": architecture, "general.name": "random weights"}
+        self._path = path
         self._kind = kind
         self._pool = _Pool()
-        self._contents: list[Callable[[], NDArray[np.generic]]] = []
+        self._tensors: list[Tensor] = []
 
-    def matrix(self, name: str, *shape: int) -> None:
-        """Scaled so that activations keep their size from layer to layer."""
-        kind = self._kind if shape[-1] % _BLOCK == 0 else Kind.F16
-        count, (items, size) = int(np.prod(shape)), gguf.GGML_QUANT_SIZES[kind]
-        row = (*shape[:-1], shape[-1] // items * size)
-        self.writer.add_tensor_info(name, row, np.dtype(np.uint8), count // items * size, raw_dtype=kind)
-        self._contents.append(lambda: self._pool.cut(kind, count, shape[-1] ** -0.5))
+    def matrix(self, name: str, *shape: int, kind: Kind | None = None) -> None:
+        """Scaled so that activations keep their size from layer to layer. Of the file's kind, where its blocks fit."""
+        wanted = self._kind if kind is None else kind
+        stored = wanted if shape[-1] % wanted.block[0] == 0 else Kind.F16
+        self._add(name, stored, shape, lambda: self._pool.cut(stored, prod(shape), shape[-1] ** -0.5))
 
     def vector(self, name: str, size: int, value: float) -> None:
-        self.writer.add_tensor_info(name, (size,), np.dtype(np.float32), size * 4)
-        self._contents.append(lambda: np.full(size, value, np.float32))
+        self._add(name, Kind.F32, (size,), lambda: np.full(size, value, np.float32))
+
+    def affine(self, name: str, rows: int, columns: int) -> None:
+        self.matrix(f"{name}.weight", rows, columns)
+        self.vector(f"{name}.bias", rows, 0.0)
+
+    def norm(self, name: str, width: int) -> None:
+        self.vector(f"{name}.weight", width, 1.0)
+        self.vector(f"{name}.bias", width, 0.0)
 
     def close(self) -> None:
-        self.writer.write_header_to_file()
-        self.writer.write_kv_data_to_file()
-        self.writer.write_ti_data_to_file()
-        for content in self._contents:
-            self.writer.write_tensor_data(content())
-        self.writer.close()
+        write_gguf(self._path, self.metadata, self._tensors)
 
-
-def affine(pair: RandomFile, name: str, rows: int, columns: int) -> None:
-    pair.matrix(f"{name}.weight", rows, columns)
-    pair.vector(f"{name}.bias", rows, 0.0)
-
-
-def norm(pair: RandomFile, name: str, width: int) -> None:
-    pair.vector(f"{name}.weight", width, 1.0)
-    pair.vector(f"{name}.bias", width, 0.0)
+    def _add(self, name: str, kind: Kind, shape: tuple[int, ...], content: Callable[[], NDArray[np.generic]]) -> None:
+        self._tensors.append(Tensor(name, kind, shape, content))

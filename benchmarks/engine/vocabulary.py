@@ -3,33 +3,41 @@
 import re
 from collections.abc import Iterator, Sequence
 
-import gguf
-
 from benchmarks.engine.questions import CAPTION, PROBES, READING
 
+_NORMAL, _CONTROL = 1, 3
 
-def write_vocabulary(writer: gguf.GGUFWriter, count: int, special: Sequence[str], template: str) -> None:
+
+def vocabulary(count: int, special: Sequence[str], template: str) -> dict[str, object]:
     """Bytes, the words of the benchmark's questions (so that they are as long as with a real vocabulary), filling, and
     the `special` tokens, of which the first begins a text and the second ends one."""
     known = dict.fromkeys([*_letters().values(), *_words()])
     filling = (f"unused{n}" for n in range(count))
     plain = [*known, *filling][: count - len(special)]
     tokens = [*plain, *special]
-    writer.add_tokenizer_model("gpt2")
-    # Of those that look a whole word up in the vocabulary, without merges that lead to it.
-    writer.add_tokenizer_pre("youtu")
-    writer.add_token_list(tokens)
-    writer.add_token_types([gguf.TokenType.NORMAL] * len(plain) + [gguf.TokenType.CONTROL] * len(special))
-    writer.add_token_merges(["a b"])
-    writer.add_bos_token_id(tokens.index(special[0]))
-    writer.add_eos_token_id(tokens.index(special[1]))
-    writer.add_add_bos_token(False)
-    writer.add_chat_template(template)
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        # Of those that look a whole word up in the vocabulary, without merges that lead to it.
+        "tokenizer.ggml.pre": "youtu",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [_NORMAL] * len(plain) + [_CONTROL] * len(special),
+        "tokenizer.ggml.merges": ["a b"],
+        "tokenizer.ggml.bos_token_id": tokens.index(special[0]),
+        "tokenizer.ggml.eos_token_id": tokens.index(special[1]),
+        "tokenizer.ggml.add_bos_token": False,
+        "tokenizer.chat_template": template,
+    }
 
 
 def _words() -> Iterator[str]:
     letters = _letters()
-    texts = [*PROBES, READING, CAPTION, "You are a helpful assistant.", "system user assistant Yes No yes no Yes. No."]
+    texts = [
+        *PROBES,
+        READING,
+        CAPTION,
+        "You are a helpful assistant.",
+        "system user assistant model Yes No yes no Yes. No.",
+    ]
     for word in re.findall(r"[A-Za-z]+", " ".join(texts)):
         for spelled in (word, f" {word}"):
             yield "".join(letters[byte] for byte in spelled.encode())

@@ -19,8 +19,7 @@ from app.errors import (
     ModelUnsupported,
     ProjectorMismatch,
 )
-from tests.engine.tiny.gguf_file import write_gguf
-from tests.engine.tiny.pairs import Weights, parts, write_pair
+from tests.engine.tiny.pairs import Weights, parts, write_gguf, write_pair
 
 Pair = tuple[Path, Path]
 
@@ -65,7 +64,7 @@ def changed(name: str, part: int, change: Callable[[dict[str, object], Weights],
         pair = write_pair(name, folder)
         metadata, weights = parts(name)[part]
         change(metadata, weights)
-        write_gguf(pair[part], metadata, weights.tensors)
+        write_gguf(pair[part], metadata, weights)
         return pair
 
     return write

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.engine.tiny.gguf_file import write_gguf
+from benchmarks.engine import gguf_file
+from benchmarks.engine.gguf_file import Metadata, Tensor
 from tests.engine.tiny.vocabularies import byte_pairs, pieces, size
 
 WIDTH, LAYERS, HEADS, FF = 64, 2, 4, 96
@@ -78,8 +79,12 @@ def write_pair(name: str, folder: Path, *, width: int = WIDTH, template: str | N
         metadata.pop("tokenizer.chat_template", None)
     elif template != "its own":
         metadata["tokenizer.chat_template"] = template
-    model = write_gguf(folder / "model.gguf", metadata, weights.tensors)
-    return model, write_gguf(folder / "mmproj.gguf", eyes[0], eyes[1].tensors)
+    model = write_gguf(folder / "model.gguf", metadata, weights)
+    return model, write_gguf(folder / "mmproj.gguf", *eyes)
+
+
+def write_gguf(path: Path, metadata: Metadata, weights: Weights) -> Path:
+    return gguf_file.write_gguf(path, metadata, [Tensor.of(name, values) for name, values in weights.tensors.items()])
 
 
 Part = tuple[dict[str, object], Weights]

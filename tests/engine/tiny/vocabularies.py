@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.engine.tiny.gguf_file import Metadata
+from benchmarks.engine.gguf_file import Metadata
 
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6
 _WORDS = ("Yes", "No", "yes", "no")
