@@ -81,8 +81,8 @@ def _rules(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
     for index, rule in draft.rules.items():
         path: Path = ("rules", index)
         if rule.id in first:
-            hint = f"first in {source.where(('rules', first[rule.id]))}"
-            yield source.problem((*path, "id"), f"there are two rules called `{rule.id}`", hint=hint)
+            there = f"first in {source.where(('rules', first[rule.id]))}"
+            yield source.problem((*path, "id"), f"there are two rules called `{rule.id}`", hint=there)
         first.setdefault(rule.id, index)
         yield from _known_category(draft, source, (*path, "category"), rule.category)
         if rule.reason is not None:

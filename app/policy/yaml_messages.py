@@ -26,16 +26,17 @@ _SAID = (
 
 def yaml_problem(source: Source, error: yaml.MarkedYAMLError) -> PolicyProblem:
     """Where reading stopped, why, and what to do about it."""
-    place, opened = error.problem_mark, error.context_mark
-    at = (place or opened).index if place or opened else 0
+    opened = error.context_mark
+    mark = error.problem_mark or opened
+    at = mark.index if mark else 0
     message = error.problem or error.context or "cannot be read as YAML"
     if "could not find expected ':'" in message and opened is not None:
         return _no_colon(source, opened.index)
     if error.context == "while scanning a quoted scalar" and opened is not None:
         return source.problem_at(opened.index, "this quote is not closed")
     if error.context in ("while scanning a block scalar", "while scanning a tag"):
-        hint = "put a condition that begins with `!` in quotes"
-        return source.problem_at(at, "`!`, `>` and `|` mean something else to YAML here", hint=hint)
+        message = "`!`, `>` and `|` mean something else to YAML here"
+        return source.problem_at(at, message, hint="put a condition that begins with `!` in quotes")
     which = f" in line {opened.line + 1}" if opened else ""
     said, hint = _known(message, error.context, source.text, at, which) or (message, None)
     return source.problem_at(at, said, hint=hint)
