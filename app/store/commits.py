@@ -28,12 +28,8 @@ class _Waiting:
     begun: "asyncio.Future[list[Any]] | None" = None
 
     def settle(self, end: Any) -> None:
-        """With what it returned or raised. Nobody hears it who has left."""
-        if self.answered.done():
-            return
-        if isinstance(end, Raised):
-            self.answered.set_exception(end.error)
-        else:
+        """With what it returned, or Raised. Nobody hears it who has left."""
+        if not self.answered.done():
             self.answered.set_result(end)
 
     @property
@@ -77,11 +73,14 @@ class Commits:
         if self._task is None:
             self._task = loop.create_task(self._work_off())
         try:
-            return await waiting.answered
+            end = await waiting.answered
         except asyncio.CancelledError:
             if waiting.begun is not None:
                 await asyncio.wait((waiting.begun,))
             raise
+        if isinstance(end, Raised):
+            raise end.error
+        return end
 
     async def aclose(self) -> None:
         """What has begun is finished; who waits is told that the database is closed."""

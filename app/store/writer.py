@@ -9,7 +9,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -19,11 +18,17 @@ from sqlalchemy.exc import OperationalError
 Work = Callable[[Connection], Any]
 
 
-@dataclass(frozen=True, slots=True)
 class Raised:
     """Instead of what a work returns."""
 
-    error: Exception
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+        self._traceback = error.__traceback__
+
+    @property
+    def error(self) -> Exception:
+        """To be raised, by several if need be: with the trace that it came with."""
+        return self._error.with_traceback(self._traceback)
 
 
 class Locked(Exception):

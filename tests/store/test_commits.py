@@ -89,16 +89,25 @@ def contradicts(slot: int) -> Work:
     return work
 
 
+def stops(slot: int) -> Work:
+    def work(connection: Connection) -> int:
+        tick(slot)(connection)
+        raise StopIteration  # which no future takes
+
+    return work
+
+
 async def test_a_bad_one_among_eight_harms_nobody(sqlite: SqliteServer) -> None:
     async with opened(sqlite.new_url()) as database:
         works = [tick(slot) for slot in range(1, 9)]
-        works[2], works[5] = breaks(3), contradicts(6)
+        works[2], works[5], works[6] = breaks(3), contradicts(6), stops(7)
         ends = await together(database, works)
-        assert [type(end) for end in ends if not isinstance(end, int)] == [ZeroDivisionError, StoreUnavailable]
-        assert await slots(database) == [0, 1, 2, 4, 5, 7, 8]
+        bad = [ZeroDivisionError, StoreUnavailable, RuntimeError]
+        assert [type(end) for end in ends if not isinstance(end, int)] == bad
+        assert await slots(database) == [0, 1, 2, 4, 5, 8]
 
 
-_KINDS = {"sound": tick, "breaks": breaks, "contradicts": contradicts}
+_KINDS = {"sound": tick, "breaks": breaks, "contradicts": contradicts, "stops": stops}
 
 
 @settings(max_examples=30, deadline=None)
