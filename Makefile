@@ -12,6 +12,8 @@ run: setup ## Set up what is missing and serve on http://127.0.0.1:8000
 
 # A file's tests stay together, in their order: they share what they start. `make test WORKERS=0` runs all in one process.
 WORKERS ?= auto
+# The tests start a few hundred processes, each of which would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: test
 test: setup-dev lint ## Set up what is missing, lint, check types and run the tests
