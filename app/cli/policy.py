@@ -10,7 +10,7 @@ from rich.console import Console
 from app.cli import shadow
 from app.cli.settings import load_settings
 from app.domain import DecisionRecord, Mode
-from app.errors import PolicyInvalid
+from app.errors import ConfigurationError, PolicyInvalid
 from app.main import open_database
 from app.policy.cases import cases_path, run_cases
 from app.policy.explain import Explanation, explain
@@ -71,7 +71,13 @@ def run_tests(
     except PolicyInvalid as invalid:
         console.print(invalid.detail)
         raise typer.Exit(1) from invalid
-    report = run_cases(ruleset, cases or cases_path(path))
+    if cases is not None and not cases.exists():
+        raise ConfigurationError(f"--cases: there is no file {cases}")
+    where = cases or cases_path(path)
+    if not where.exists():
+        console.print(f"nothing is tested: there is no file {where}")
+        return
+    report = run_cases(ruleset, where)
     for failure in report.failures:
         console.print(failure.render())
     console.print(f"{report.cases} tests, {len(report.failures)} failed")

@@ -110,7 +110,7 @@ def _close(word: str, words: list[str], *, cutoff: float) -> list[str]:
 def join_words(words: Iterable[str]) -> str:
     """`a`, `b` or `c`, cut off when there are many."""
     quoted = [f"`{word}`" for word in words]
-    if len(quoted) > _MAX_LISTED:
+    if len(quoted) > _MAX_LISTED + 1:  # "1 more" would be no shorter
         quoted = [*quoted[:_MAX_LISTED], f"{len(quoted) - _MAX_LISTED} more"]
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 

@@ -1,0 +1,50 @@
+"""`portcullis policy test`: no tests are never taken for tests that pass."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.cli.policy import commands
+from app.errors import ConfigurationError
+from tests.http.rig import CONTRABAND, POLICY
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "contraband.txt").write_text(CONTRABAND)
+    (tmp_path / "policies.yaml").write_text(POLICY)
+    monkeypatch.setenv("PORTCULLIS_POLICY", str(tmp_path / "policies.yaml"))
+    monkeypatch.setenv("PORTCULLIS_RULES_DIR", str(tmp_path / "rules"))
+
+    def run(*arguments: str) -> Result:
+        done = CliRunner().invoke(commands, arguments)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done
+
+    return run
+
+
+def test_tests_that_are_named_and_not_there_are_a_mistake(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="--cases: there is no file"):
+        run("test", "--cases", str(tmp_path / "policies.tset.yaml"))
+
+
+def test_a_policy_without_tests_says_so(run: Run) -> None:
+    done = run("test")
+    assert (done.exit_code, done.output.startswith("nothing is tested: there is no file")) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("expected", "exit_code", "said"), [("pass", 0, "1 tests, 0 failed"), ("reject", 1, "1 failed")]
+)
+def test_tests_are_run(run: Run, tmp_path: Path, expected: str, exit_code: int, said: str) -> None:
+    (tmp_path / "policies.test.yaml").write_text(f"cases:\n  - name: nothing\n    expect: {expected}\n")
+    done = run("test")
+    assert done.exit_code == exit_code
+    assert said in done.output
