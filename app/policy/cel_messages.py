@@ -31,8 +31,10 @@ _SYNTAX = (
         "cannot read the condition from `{0}` on",
         "write a point in a decimal number: `0.9`",
     ),
+    (re.compile(r"['\"](?=.*\\)"), "a quote that is never closed", "within quotes a backslash is written twice"),
     (re.compile(r"['\"]"), "a quote that is never closed", None),
 )
+_IN_ROUND_BRACKETS = re.compile(r"\bin\s*\([^()]*$")
 #: Signs that look like those of conditions, or stand for them elsewhere.
 _LOOKALIKES = {
     **dict.fromkeys("“”„‟«»＂", '`"`'),
@@ -70,6 +72,13 @@ _INSTEAD = {
 }
 
 
+def syntax_hint(what: str) -> str | None:
+    """Of CEL that conditions do not use."""
+    if what in ("`null`", "`has()`"):
+        return "what is not known makes a condition unknown by itself: `on_unknown` says what then"
+    return None
+
+
 def function_hint(function: str) -> str:
     """What there is in place of a function that there is not."""
     return _INSTEAD.get(function) or f"there are {', '.join(f'`{name}()`' for name in FUNCTIONS)}"
@@ -85,8 +94,15 @@ def shown(function: str) -> str:
 def syntax_complaint(text: str, message: str) -> Complaint:
     """One complaint: what follows the first syntax error is mostly its echo."""
     at, what = next(_cel_errors(text, message))
+    if what.startswith("reserved identifier: "):
+        word = what.removeprefix("reserved identifier: ")
+        return Complaint(
+            at, f"`{word}` cannot be used in a condition", "a choice is written `a ? b : c`, or as two rules"
+        )
     if not what.startswith("Syntax error: "):
         return Complaint(at, what)
+    if text[at : at + 1] == "," and _IN_ROUND_BRACKETS.search(text, 0, at):
+        return Complaint(at, "a list stands in square brackets", 'write `in ["avatar", "chat"]`')
     for pattern, said, hint in _SYNTAX:
         if found := pattern.match(text, at):
             return Complaint(at, said.format(*found.groups()), hint and hint.format(*found.groups()))

@@ -13,7 +13,15 @@ from cel_expr_python import cel
 
 from app.domain import Truth
 from app.policy import truth
-from app.policy.cel_messages import FUNCTIONS, Complaint, function_hint, shown, syntax_complaint, type_complaints
+from app.policy.cel_messages import (
+    FUNCTIONS,
+    Complaint,
+    function_hint,
+    shown,
+    syntax_complaint,
+    syntax_hint,
+    type_complaints,
+)
 from app.policy.cel_syntax import (
     Call,
     Const,
@@ -163,7 +171,9 @@ class Compiler:
         try:
             return read_tree(self._env.compile(text, disable_check=True).serialize())
         except UnsupportedSyntax as error:
-            raise ConditionInvalid([Complaint(error.at, f"{error.what} cannot be used in a condition")]) from error
+            raise ConditionInvalid(
+                [Complaint(error.at, f"{error.what} cannot be used in a condition", syntax_hint(error.what))]
+            ) from error
         except RuntimeError as error:
             raise ConditionInvalid([syntax_complaint(text, str(error))]) from error
 

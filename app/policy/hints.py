@@ -8,6 +8,7 @@ from app.policy.source import Path
 
 _PERCENT = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*%\s*")
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+_THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:[,_' ]\d{3})+")
 _NUMBER = re.compile(r"[-+]?\d*\.?\d+")
 #: Fields whose text is given by language.
 _BY_LANGUAGE = frozenset({"title", "reason", "questions", "facts"})
@@ -59,10 +60,15 @@ def _mapping_hint(path: Path, value: Any) -> str | None:
 def _number_hint(value: Any) -> str | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:g} percent are `{value / 100:g}`" if 1 < value <= 100 else None  # noqa: PLR2004 - percent
-    if not isinstance(value, str):
-        return None
+    return _number_in_words(value) if isinstance(value, str) else None
+
+
+def _number_in_words(value: str) -> str | None:
     if found := _PERCENT.fullmatch(value):
         return f"write `{float(found[1].replace(',', '.')) / 100:g}`"
+    if _THOUSANDS.fullmatch(value):
+        plain = re.sub(r"[,_' ]", "", value)
+        return f"write `{plain}`" + (", or with a point if a decimal number is meant" if "," in value else "")
     if _DECIMAL_COMMA.fullmatch(value):
         return f"write a point: `{value.replace(',', '.')}`"
     if _NUMBER.fullmatch(value.strip()):

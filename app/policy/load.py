@@ -115,6 +115,8 @@ def build_ruleset(
         raise PolicyInvalid((*excess, *list_problems))
     draft, mistakes = read_draft(value, source)
     problems += mistakes
+    if any(problem.file == rules_dir for problem in list_problems):  # no list can be read: no condition can be judged
+        raise PolicyInvalid((*problems, *list_problems))
     lists = tuple(sorted(lists, key=lambda keywords: keywords.name))
     readable = read_sources(draft.defaults.signals, lists)
     unsound = {Path(problem.file).stem for problem in list_problems}

@@ -130,6 +130,8 @@ class When(Part):
         if not isinstance(value, dict) or len(value) != 1 or "cel" in value:
             raise ValueError("must be a condition in quotes, or one of `any: […]`, `all: […]`, `not: …`")
         if next(iter(value.values())) is None:
+            if next(iter(value)) not in ("any", "all", "not"):
+                raise ValueError("a condition stands in quotes, without braces")
             raise ValueError(f"`{next(iter(value))}` has no conditions")
         return value
 

@@ -36,7 +36,7 @@ def yaml_problem(source: Source, error: yaml.MarkedYAMLError) -> PolicyProblem:
         return source.problem_at(opened.index, "this quote is not closed")
     if error.context in ("while scanning a block scalar", "while scanning a tag"):
         message = "`!`, `>` and `|` mean something else to YAML here"
-        return source.problem_at(at, message, hint="put a condition that begins with `!` in quotes")
+        return source.problem_at(at, message, hint="put the whole condition in quotes")
     which = f" in line {opened.line + 1}" if opened else ""
     said, hint = _known(message, error.context, source.text, at, which) or (message, None)
     return source.problem_at(at, said, hint=hint)

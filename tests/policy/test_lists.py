@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,9 @@ from app.errors import PolicyInvalid, PolicyProblem
 from app.policy import lists
 from app.policy.list_text import MAX_PROBLEMS
 from app.policy.lists import load_lists, parse_list
+from app.policy.load import load_ruleset
 from app.signals.keywords import AhoCorasickMatcher
+from tests.policy.build import document, rule
 from tests.signals.keyword_support import text_of
 
 HEADER = "---\ncategory: contraband\nseverity: high\nlanguages: en, zh\n---\n"
@@ -301,3 +304,13 @@ def test_a_file_too_large_is_not_read_to_its_end(tmp_path: Path, monkeypatch: py
     loaded, (problem,) = load_lists(tmp_path)
     assert loaded == ()
     assert "at most 100" in problem.message
+
+
+def test_without_the_directory_of_lists_nothing_else_is_told_of_them(tmp_path: Path) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text(yaml.safe_dump(document([rule("r", "keywords.banned.count > 0 && keywords.sworn.count > 0")])))
+    with pytest.raises(PolicyInvalid) as invalid:
+        load_ruleset(policy, tmp_path / "nowhere")
+    assert [(one.file, one.message) for one in invalid.value.problems] == [
+        ("nowhere", "cannot be read: No such file or directory")
+    ]
