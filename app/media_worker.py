@@ -114,14 +114,15 @@ def _call(message: bytes) -> object:
 
 def _answer(replies: BinaryIO, function: Callable[[bytes], object], message: bytes) -> bool:
     """Whether this process is fit for another call: not after it ran out of memory."""
-    fit = True
+    reply: bytes | None = None
     try:
         reply = _pack(Reply.RESULT, function(message))
     except MemoryError:
-        reply = _pack(Reply.OUT_OF_MEMORY, None)
-        fit = False
+        pass  # said below, where the exception no longer holds on to what took the memory
     except Exception as error:
         reply = _pack_exception(error)
+    fit = reply is not None
+    reply = reply or _OUT_OF_MEMORY
     replies.write(HEADER.pack(len(reply)))
     replies.write(reply)
     replies.flush()
@@ -130,6 +131,9 @@ def _answer(replies: BinaryIO, function: Callable[[bytes], object], message: byt
 
 def _pack(kind: Reply, value: object) -> bytes:
     return kind.value + pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+_OUT_OF_MEMORY = _pack(Reply.OUT_OF_MEMORY, None)
 
 
 def _pack_exception(error: Exception) -> bytes:

@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 
 from app.errors import PolicyInvalid, PolicyProblem, WorkerCrashed, WorkerTimeout
-from app.policy.breath import considerate
+from app.policy.breath import piecemeal
 from app.policy.candidate import Candidate
 from app.policy.checking import Checked, check
 from app.policy.ruleset import Ruleset
@@ -43,8 +43,8 @@ class Builder:
     async def build(self, candidate: Candidate) -> Built:
         checked = await self._checked(candidate)
         async with self._turn:
-            unpack = considerate(self._unpacker.unpack)
-            ruleset = await asyncio.to_thread(unpack, checked.packed, (*candidate.last_good, *candidate.lists))
+            steps = self._unpacker.steps(checked.packed, (*candidate.last_good, *candidate.lists))
+            ruleset = await piecemeal(steps)
         return Built(ruleset, checked.failing_cases)
 
     async def check(self, candidate: Candidate) -> None:

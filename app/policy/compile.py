@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from app.domain import KeywordList, Mode, Needs, ProbeQuestion, TextSource
 from app.errors import PolicyProblem
-from app.policy.breath import breathe
 from app.policy.conditions import Compiler, ConditionInvalid
 from app.policy.draft import Draft
 from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Tree, conditions
@@ -70,7 +69,6 @@ class RuleCompiler:
 
     def _rules(self) -> Iterator[tuple[int, CompiledRule]]:
         for index, rule in self._draft.rules.items():
-            breathe()
             if len(self.problems) > _ENOUGH_PROBLEMS:
                 return
             tree = self._tree(rule.when, ("rules", index, "when"))
@@ -125,8 +123,13 @@ def programs_of(
     surfaces: Mapping[str, Surface],
 ) -> tuple[Program, dict[str, Program]]:
     """What decides, and what decides on each surface; `rules` are all of the policy, drafts too."""
-    base = Program(compiler, thresholds, tuple(one for one in rules if one.rule.mode is not Mode.DRAFT))
+    base = base_program(rules, compiler, thresholds)
     return base, {name: surface_program(base, rules, name, surface) for name, surface in surfaces.items()}
+
+
+def base_program(rules: Sequence[CompiledRule], compiler: Compiler, thresholds: Mapping[str, int | float]) -> Program:
+    """What decides where no surface has it otherwise."""
+    return Program(compiler, thresholds, tuple(one for one in rules if one.rule.mode is not Mode.DRAFT))
 
 
 def _never_known(lists: Sequence[KeywordList]) -> set[str]:

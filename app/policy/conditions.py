@@ -36,6 +36,7 @@ from app.policy.cel_syntax import (
     walk,
 )
 from app.policy.fields import MAX_NUMBER, MIN_DIVISOR
+from app.policy.plain import PlainReader
 from app.policy.promotion import ARITHMETIC, COMPARISONS, promote
 from app.policy.simple import Simple, simplify
 from app.policy.vocabulary import Kind, Vocabulary
@@ -70,13 +71,14 @@ class CheckedCondition(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A checked condition. `names` are those it refers to, in order of appearance; `simple` is the same condition
-    without the CEL library, where it is no more than comparisons."""
+    without the CEL library, where it is no more than comparisons. Of a plain one the library has not made anything."""
 
     text: str
     names: tuple[str, ...]
     tree: Node = field(repr=False)
     simple: Simple | None = field(repr=False)
-    _expression: Any = field(repr=False)
+    _library: "_Library" = field(repr=False)
+    _expression: Any = field(default=None, repr=False)
 
     def run(self, values: Mapping[str, Scalar], activation: Callable[[], Any]) -> Truth:
         """Evaluates over the values; `activation` gives what `Compiler.activation` made of them, if it is needed."""
@@ -86,15 +88,52 @@ class Condition:
 
     def run_cel(self, activation: Any) -> Truth:
         """Evaluates with the library. An error, such as a missing value that decides, is unknown."""
+        expression = self._expression or self._library.compile(self.text, self.tree)
         try:
-            value = self._expression.eval(activation).value()
+            value = expression.eval(activation).value()
         except RuntimeError:  # how the library refuses a value that it cannot take
             return Truth.UNKNOWN
         return truth.of(value) if isinstance(value, bool) else Truth.UNKNOWN
 
-    def checked(self) -> CheckedCondition:
-        """What `Compiler.take_over` makes this condition of."""
+    def checked(self) -> CheckedCondition | str:
+        """What `Compiler.take_over` makes this condition of: a plain one of its text."""
+        if self._expression is None:
+            return self.text
         return CheckedCondition(self.text, self.names, flatten(self.tree), self._expression.serialize())
+
+
+@dataclass(frozen=True, slots=True)
+class _Library:
+    """CEL, for the names of one vocabulary."""
+
+    vocabulary: Vocabulary
+    env: Any
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> "_Library":
+        return cls(vocabulary, cel.NewEnv(variables={name: _TYPES[kind] for name, kind in vocabulary.kinds.items()}))
+
+    def parse(self, text: str) -> Node:
+        """Raises ConditionInvalid."""
+        try:
+            return read_tree(self.env.compile(text, disable_check=True).serialize())
+        except UnsupportedSyntax as error:
+            raise ConditionInvalid([Complaint(error.at, f"{error.what} cannot be used in a condition")]) from error
+        except RuntimeError as error:
+            raise ConditionInvalid([syntax_complaint(text, str(error))]) from error
+
+    def compile(self, text: str, tree: Node) -> Any:
+        """Raises ConditionInvalid."""
+        promoted = promote(text, tree, self.vocabulary)
+        try:
+            expression = self.env.compile(promoted.text)
+        except RuntimeError as error:
+            complaints = type_complaints(promoted.text, str(error))
+            raise ConditionInvalid([replace(one, at=promoted.original(one.at)) for one in complaints]) from error
+        if expression.return_type() != cel.Type.BOOL:
+            message = f"a condition is true or false, and this is of type {expression.return_type().name().lower()}"
+            raise ConditionInvalid([Complaint(0, message, "compare it with something")])
+        return expression
 
 
 class Compiler:
@@ -107,11 +146,12 @@ class Compiler:
         self._made_before: Mapping[str, Condition] = before._made if before else {}
         self._kinds_before: Mapping[str, Kind] = before.kinds if before else {}
         self._same_names = before is not None and before.kinds == vocabulary.kinds
-        self._env: Any
+        self._plain = PlainReader(vocabulary)
+        self._library: _Library
         if before is not None and self._same_names:
-            self._env = before._env
+            self._library = _Library(vocabulary, before._library.env)
         else:
-            self._env = cel.NewEnv(variables={name: _TYPES[kind] for name, kind in vocabulary.kinds.items()})
+            self._library = _Library.of(vocabulary)
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
@@ -119,26 +159,28 @@ class Compiler:
 
     def shares_names_with(self, other: "Compiler") -> bool:
         """Whether the conditions of one can be run as those of the other."""
-        return self._env is other._env
+        return self._library.env is other._library.env
 
     def activation(self, values: Mapping[str, Scalar]) -> Any:
         """Values for `Condition.run`, of the types the vocabulary declares. A name that is left out is missing."""
-        return self._env.Activation(values)
+        return self._library.env.Activation(values)
 
     def compile(self, text: str) -> Condition:
         """Raises ConditionInvalid."""
-        condition = self._made.get(text) or self._known(text) or self._compiled(text)
+        condition = self._made.get(text) or self._known(text) or self._read(text) or self._compiled(text)
         self._made[text] = condition
         return condition
 
-    def take_over(self, checked: CheckedCondition) -> Condition:
+    def take_over(self, checked: CheckedCondition | str) -> Condition:
         """A condition that a compiler with the same names and thresholds has compiled, as if it had been compiled
         here. Only for what another process of this service has checked."""
-        expression = self._env.deserialize(checked.checked)
+        if isinstance(checked, str):
+            return self.compile(checked)
+        expression = self._library.env.deserialize(checked.checked)
         return self._condition(checked.text, checked.names, unflatten(checked.tree), expression)
 
-    def _condition(self, text: str, names: tuple[str, ...], tree: Node, expression: Any) -> Condition:
-        return Condition(text, names, tree, simplify(tree, self._vocabulary.kinds), expression)
+    def _condition(self, text: str, names: tuple[str, ...], tree: Node, expression: Any = None) -> Condition:
+        return Condition(text, names, tree, simplify(tree, self._vocabulary.kinds), self._library, expression)
 
     def _known(self, text: str) -> Condition | None:
         """A condition depends on the types of its names, and on the values of thresholds that it divides by."""
@@ -147,14 +189,23 @@ class Compiler:
             return None
         if any(isinstance(node, Call) and node.function in _DIVISIONS for node in walk(known.tree)):
             return None
-        return known if self._same_names else self.take_over(known.checked())
+        if self._same_names:
+            return known
+        checked = known.checked()
+        return None if isinstance(checked, str) else self.take_over(checked)
+
+    def _read(self, text: str) -> Condition | None:
+        """A plain condition."""
+        tree = self._plain.read(text)
+        return None if tree is None else self._condition(text, _names(tree), tree)
 
     def _compiled(self, text: str) -> Condition:
         if len(text) > MAX_CONDITION_CHARS:
             raise ConditionInvalid([Complaint(0, f"a condition has at most {MAX_CONDITION_CHARS} characters")])
-        tree = self._parse(text)
+        tree = self._library.parse(text)
         if complaints := [*self._complaints(tree)]:
             raise ConditionInvalid(complaints)
+<<<<<<< ours
         promoted = promote(text, tree, self._vocabulary)
         try:
             expression = self._env.compile(promoted.text)
@@ -176,6 +227,9 @@ class Compiler:
             ) from error
         except RuntimeError as error:
             raise ConditionInvalid([syntax_complaint(text, str(error))]) from error
+=======
+        return self._condition(text, _names(tree), tree, self._library.compile(text, tree))
+>>>>>>> theirs
 
     def _complaints(self, tree: Node) -> Iterator[Complaint]:
         products = 0
@@ -211,7 +265,11 @@ class Compiler:
         if not isinstance(pattern, Const) or not isinstance(pattern.value, str):
             yield Complaint(at, "`matches()` takes a pattern in quotes")
             return
-        result = self._env.compile(f"''.matches({json.dumps(pattern.value)})").eval(data={}).value()
+        result = self._library.env.compile(f"''.matches({json.dumps(pattern.value)})").eval(data={}).value()
         if not isinstance(result, bool):
             reason = str(result).rpartition("invalid regular expression: ")[2]
             yield Complaint(pattern.at, f"not a regular expression: {reason}", "the syntax is RE2's")
+
+
+def _names(tree: Node) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(node.name for node in walk(tree) if isinstance(node, Name)))

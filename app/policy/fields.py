@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, PlainValidator
 from app.domain import Outcome, Severity, Subject
 
 #: Conditions speak of these by name, so that CEL's own words cannot be ids.
-_CEL_WORDS = frozenset(
+CEL_WORDS = frozenset(
     {
         *("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let"),
         *("loop", "namespace", "null", "package", "return", "true", "var", "void", "while"),
@@ -61,7 +61,7 @@ def id_problem(name: str) -> str | None:
     """Why conditions could not speak of this id, or None."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         return f"`{name}` is not an id: small letters, digits and underscores, beginning with a letter"
-    if name in _CEL_WORDS:
+    if name in CEL_WORDS:
         return f"`{name}` cannot be an id: conditions use the word themselves"
     return None
 

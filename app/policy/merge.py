@@ -56,7 +56,7 @@ def merge(
     if not merging.owners:
         return merging.whole, main.source
     source = main.source
-    return merging.whole, Combined(source.file, source.text, source.values, source.keys, merging.owners)
+    return merging.whole, Combined(source.file, source.text, source.places_in, merging.owners)
 
 
 class _Merge:

@@ -44,14 +44,14 @@ class Range:
         if self.whole:
             value, at = (math.ceil(value) if at else math.floor(value) + 1), True
         if value > self.low:
-            return replace(self, low=value, low_open=not at)
+            return Range(value, self.high, not at, self.high_open, self.whole)
         return replace(self, low_open=self.low_open or not at) if value == self.low else self
 
     def below(self, value: float, *, at: bool) -> "Range":
         if self.whole:
             value, at = (math.floor(value) if at else math.ceil(value) - 1), True
         if value < self.high:
-            return replace(self, high=value, high_open=not at)
+            return Range(self.low, value, self.low_open, not at, self.whole)
         return replace(self, high_open=self.high_open or not at) if value == self.high else self
 
     def both(self, other: "Range") -> "Range":
@@ -137,6 +137,9 @@ def _any(steps: Iterable[_Step], ranges: Ranges) -> Ranges | None:
 
 def _narrow(node: Node, wanted: bool, ranges: Ranges, values: Values) -> Ranges | None:  # noqa: PLR0911 - one a form
     """The ranges of those uploads for which the condition comes to `wanted`; None when there are none."""
+    if isinstance(node, Call) and node.function in COMPARISONS:  # nearly all are
+        left, right = node.args
+        return _compared(node.function if wanted else _OPPOSITE[node.function], left, right, ranges, values)
 
     def step(part: Node, what: bool) -> _Step:
         return lambda left: _narrow(part, what, left, values)
@@ -156,8 +159,6 @@ def _narrow(node: Node, wanted: bool, ranges: Ranges, values: Values) -> Ranges 
             return _any([_both(step(first, what), step(then, wanted)) for first, what, then in ways], ranges)
         case Call(function="@in", args=(side, Items(items=items))) if wanted:
             return _any([step(Call("_==_", (side, item), node.at), True) for item in items], ranges)
-        case Call(function=function, args=(left, right)) if function in COMPARISONS:
-            return _compared(function if wanted else _OPPOSITE[function], left, right, ranges, values)
         case _:
             return ranges
 

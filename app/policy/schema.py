@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, StrictBool, Tag, model_validator
 
 from app.domain import Ground, Mode, Outcome, Subject
-from app.policy.breath import breathe
 from app.policy.fields import (
     OPENAI_CATEGORIES,
     STATEMENT_CATEGORIES,
@@ -198,7 +197,6 @@ class Rule(Part):
 
     @model_validator(mode="after")
     def _says_what_its_kind_needs(self) -> Rule:
-        breathe()
         if isinstance(self.then, Allow):
             if self.on_unknown is not None:
                 raise ValueError("an allow rule has no `on_unknown`: while it is unknown it allows nothing")

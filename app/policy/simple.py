@@ -4,10 +4,13 @@ Most conditions compare a name with a number or a text and join such comparisons
 magnitude faster than the library; a test holds that both always agree. None stands for what is not known.
 """
 
+from __future__ import annotations  # or each function that is made here would work its annotations out anew
+
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +30,7 @@ _ORDERED: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 _EQUAL: Mapping[str, Callable[[Any, Any], Any]] = {"_==_": operator.eq, "_!=_": operator.ne}
 _NUMBERS = (Kind.INT, Kind.DOUBLE)
+_KINDS_OF: Mapping[type, Kind] = {int: Kind.INT, float: Kind.DOUBLE, str: Kind.STRING}
 
 
 class Columns(Protocol):
@@ -50,8 +54,7 @@ class Both:
 _TRUTHS = {True: Truth.TRUE, False: Truth.FALSE, None: Truth.UNKNOWN}
 
 
-@dataclass(frozen=True, slots=True)
-class Simple:
+class Simple(NamedTuple):
     run: Run
     run_columns: Callable[[Columns], Both]
 
@@ -61,6 +64,9 @@ class Simple:
 
 def simplify(node: Node, kinds: Mapping[str, Kind]) -> Simple | None:  # noqa: PLR0911 - one return a form
     """The same condition without the library, or None when it takes more than comparisons joined by logic."""
+    if isinstance(node, Call) and (node.function in _ORDERED or node.function in _EQUAL):  # nearly all are
+        left, right = node.args
+        return _comparison(node.function, left, right, kinds)
     match node:
         case Name(name=name) if kinds.get(name) is Kind.BOOL:
             return _flag(name)
@@ -75,14 +81,11 @@ def simplify(node: Node, kinds: Mapping[str, Kind]) -> Simple | None:  # noqa: P
         case Call(function="@in", args=(Name(name=name), Items(items=items))):
             values = [item.value for item in items if isinstance(item, Const)]
             return _member(name, tuple(values)) if len(values) == len(items) else None
-        case Call(function=function, args=(left, right)) if function in _ORDERED or function in _EQUAL:
-            return _comparison(function, left, right, kinds)
         case _:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Operand:
+class _Operand(NamedTuple):
     """A name, or a value."""
 
     kind: Kind
@@ -90,16 +93,14 @@ class _Operand:
     value: Scalar | None = None
 
 
-def _operand(node: Node, kinds: Mapping[str, Kind]) -> _Operand | None:  # noqa: PLR0911 - one return a form
+def _operand(node: Node, kinds: Mapping[str, Kind]) -> _Operand | None:
+    if isinstance(node, Name):
+        return _Operand(kinds[node.name], node.name) if node.name in kinds else None
     match node:
         case Const(value=bool()):
             return None
-        case Const(value=int() | float() as value):
-            return _Operand(Kind.DOUBLE if isinstance(value, float) else Kind.INT, value=value)
-        case Const(value=str() as value):
-            return _Operand(Kind.STRING, value=value)
-        case Name(name=name) if name in kinds:
-            return _Operand(kinds[name], name)
+        case Const(value=value):
+            return _Operand(_KINDS_OF[type(value)], value=value)
         case Call(function="-_", args=(Const(value=int() | float() as value),)) if not isinstance(value, bool):
             return _Operand(Kind.DOUBLE if isinstance(value, float) else Kind.INT, value=-value)
         case Call(function="double", args=(inner,)):
@@ -120,19 +121,13 @@ def _comparison(function: str, left: Node, right: Node, kinds: Mapping[str, Kind
         compare = _EQUAL[function]
     else:
         return None
-    return Simple(_scalar(compare, first, second), lambda columns: _compared(compare, first, second, columns))
+    return Simple(_scalar(compare, first, second), partial(_compared, compare, first, second))
 
 
 def _scalar(compare: Callable[[Any, Any], bool], first: _Operand, second: _Operand) -> Run:
+    if first.name is not None and second.name is None:
+        return _against_constant(compare, first.name, second.value)
     one, other = first.name, second.name
-    if one is not None and other is None:
-        constant = second.value
-
-        def against_constant(values: Mapping[str, Scalar]) -> bool | None:
-            value = values.get(one)
-            return None if value is None else compare(value, constant)
-
-        return against_constant
 
     def general(values: Mapping[str, Scalar]) -> bool | None:
         left = first.value if one is None else values.get(one)
@@ -140,6 +135,14 @@ def _scalar(compare: Callable[[Any, Any], bool], first: _Operand, second: _Opera
         return None if left is None or right is None else compare(left, right)
 
     return general
+
+
+def _against_constant(compare: Callable[[Any, Any], bool], name: str, constant: Scalar | None) -> Run:
+    def run(values: Mapping[str, Scalar]) -> bool | None:
+        value = values.get(name)
+        return None if value is None else compare(value, constant)
+
+    return run
 
 
 def _compared(compare: Callable[[Any, Any], Any], first: _Operand, second: _Operand, columns: Columns) -> Both:

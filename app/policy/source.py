@@ -2,9 +2,10 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from app.errors import PolicyProblem
 
@@ -26,25 +27,54 @@ class Span:
     end: int
     style: str | None = None
 
+    @classmethod
+    def of(cls, first: Any, last: Any) -> "Span":
+        """From the beginning of one of PyYAML's nodes or events to the end of another."""
+        return cls(first.start_mark.index, last.end_mark.index, getattr(first, "style", None) or None)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The span of each value, and of the key that names it."""
+
+    values: dict[Path, Span] = field(default_factory=dict)
+    keys: dict[Path, Span] = field(default_factory=dict)
+
+
+#: Those that are small in a large policy. Where all is to be known of anything else, all is worked out once.
+_SMALL_SECTIONS = frozenset({"categories", "thresholds", "probes", "scores", "surfaces"})
+
+
+def nowhere(_: str | None) -> Places:
+    return Places()
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`values` and `keys` give the span of each value, and of the key that names it."""
+    """`places_in` gives the places of what is in a section (the first step of their paths) and of the sections
+    themselves, or without one of everything. It is asked where something is to be told, and not before: of a sound
+    policy that is hardly ever."""
 
     file: str
     text: str
-    values: Mapping[Path, Span] = field(default_factory=dict)
-    keys: Mapping[Path, Span] = field(default_factory=dict)
+    places_in: Callable[[str | None], Places] = nowhere
+
+    def has(self, path: Path) -> bool:
+        return path in self._places(path).values
+
+    def _places(self, path: Path) -> Places:
+        section = next(iter(path), None)
+        return self.places_in(section if isinstance(section, str) and section in _SMALL_SECTIONS else None)
 
     def problem(self, path: Path, message: str, *, hint: str | None = None, after: str | None = None) -> PolicyProblem:
         """A problem at a value, or within it: `after` is the part of the scalar, as it was read, before the place."""
-        span = self._nearest(path, self.values)
+        span = self._nearest(path)
         start = span.start if after is None else self._within(span, after)
         return self.problem_at(start, message, hint=hint)
 
     def key_problem(self, path: Path, message: str, *, hint: str | None = None) -> PolicyProblem:
         """A problem at the key of a value."""
-        span = self.keys.get(path) or self._nearest(path, self.values)
+        span = self._places(path).keys.get(path) or self._nearest(path)
         return self.problem_at(span.start, message, hint=hint)
 
     def where(self, path: Path) -> str:
@@ -65,7 +95,8 @@ class Source:
             source_line=lines[line - 1],
         )
 
-    def _nearest(self, path: Path, spans: Mapping[Path, Span]) -> Span:
+    def _nearest(self, path: Path) -> Span:
+        spans = self._places(path).values
         for length in range(len(path), -1, -1):
             if path[:length] in spans:
                 return spans[path[:length]]

@@ -1,38 +1,43 @@
 """A ruleset on its way between processes: checked and compiled in one, made ready to decide in another.
 
 Compiled conditions do not travel by themselves. Each rule goes as a piece of its own: whoever puts the ruleset together
-again can rest between them, and keep what it made of those that are the same as before.
+again can do something else between them, and keep what it made of those that are the same as before.
 """
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from app.domain import KeywordList, Needs
 from app.errors import PolicyProblem
-from app.policy.breath import breathe
-from app.policy.compile import programs_of, read_sources
+from app.policy.compile import base_program, read_sources
 from app.policy.conditions import CheckedCondition, Compiler, Condition
 from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Ruleset, Tree
 from app.policy.schema import Policy, Rule
+from app.policy.surfaces import surface_program
 from app.policy.vocabulary import Vocabulary
 
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
 
 #: A condition, or what joins several: `(class, parts)`.
-_Piece: TypeAlias = "CheckedCondition | tuple[type[AnyOf | AllOf | Not], tuple[_Piece, ...]]"
+_Piece: TypeAlias = "CheckedCondition | str | tuple[type[AnyOf | AllOf | Not], tuple[_Piece, ...]]"
+
+
+#: The rule and the tree of its conditions, each by itself, so that a text which they share does not make the same rule
+#: other bytes; and the binding lists that it names.
+PackedRule: TypeAlias = tuple[bytes, bytes, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class PackedRuleset:
-    """`lists` are the names and digests of the lists that it is made with; they travel on their own. `rules` are bytes
-    each, and `rest` is: nobody is held up who only passes them on."""
+    """`lists` are the names and digests of the lists that it is made with; they travel on their own. `rules` are bytes,
+    and `rest` is: nobody is held up who only passes them on."""
 
     digest: str
     source: str
     lists: tuple[tuple[str, str], ...]
-    rules: tuple[bytes, ...]
+    rules: tuple["PackedRule", ...]
     rest: bytes
 
 
@@ -66,10 +71,8 @@ def pack(ruleset: Ruleset) -> PackedRuleset:
     )
 
 
-def _pack_rule(one: CompiledRule) -> bytes:
-    """The rule by itself, so that a text it shares with its conditions does not make the same rule other bytes."""
-    rule = pickle.dumps(one.rule, _PROTOCOL)
-    return pickle.dumps((rule, pickle.dumps(_taken_apart(one.tree), _PROTOCOL), one.binding), _PROTOCOL)
+def _pack_rule(one: CompiledRule) -> PackedRule:
+    return pickle.dumps(one.rule, _PROTOCOL), pickle.dumps(_taken_apart(one.tree), _PROTOCOL), one.binding
 
 
 def _taken_apart(tree: Tree) -> _Piece:
@@ -87,32 +90,32 @@ class Unpacker:
     the same names for conditions, is the one that it was."""
 
     def __init__(self) -> None:
-        #: Of the last one. Together, for who is no longer waited for may still be at work in another thread.
-        self._before: tuple[Compiler, Mapping[bytes, CompiledRule]] | None = None
+        #: Of the last one.
+        self._before: tuple[Compiler, Mapping[PackedRule, CompiledRule]] | None = None
 
-    def unpack(self, packed: PackedRuleset, lists: Sequence[KeywordList]) -> Ruleset:
-        """`lists` has at least those that the ruleset is made with. Only for what another process of this service has
-        packed."""
+    def steps(self, packed: PackedRuleset, lists: Sequence[KeywordList]) -> Generator[None, None, Ruleset]:
+        """The ruleset, a step for each rule. `lists` has at least those that it is made with. Only for what another
+        process of this service has packed."""
         rest: _Rest = pickle.loads(packed.rest)  # noqa: S301 - our own process
         before, made_before = self._before or (None, {})
         compiler = Compiler(rest.vocabulary, before=before)
         known = made_before if before is not None and compiler.shares_names_with(before) else {}
         rules = {}
         for piece in packed.rules:
-            breathe()
+            yield
             rules[piece] = known.get(piece) or _unpack_rule(piece, compiler)
         self._before = compiler, rules
-        return _put_together(packed, rest, [rules[piece] for piece in packed.rules], compiler, lists)
+        return (yield from _put_together(packed, rest, [rules[piece] for piece in packed.rules], compiler, lists))
 
 
-def _unpack_rule(piece: bytes, compiler: Compiler) -> CompiledRule:
-    packed_rule, packed_tree, binding = pickle.loads(piece)  # noqa: S301 - our own process
+def _unpack_rule(piece: PackedRule, compiler: Compiler) -> CompiledRule:
+    packed_rule, packed_tree, binding = piece
     rule: Rule = pickle.loads(packed_rule)  # noqa: S301
     return CompiledRule.of(rule, _joined(pickle.loads(packed_tree), compiler), binding)  # noqa: S301
 
 
 def _joined(piece: _Piece, compiler: Compiler) -> Tree:
-    if isinstance(piece, CheckedCondition):
+    if isinstance(piece, CheckedCondition | str):
         return compiler.take_over(piece)
     join, pieces = piece
     parts = tuple(_joined(part, compiler) for part in pieces)
@@ -127,10 +130,14 @@ def _put_together(
     rules: Sequence[CompiledRule],
     compiler: Compiler,
     lists: Sequence[KeywordList],
-) -> Ruleset:
+) -> Generator[None, None, Ruleset]:
     by_digest = {(one.name, one.digest): one for one in lists}
     own = tuple(by_digest[name] for name in packed.lists)
-    program, surfaces = programs_of(rules, compiler, rest.vocabulary.thresholds, rest.policy.surfaces)
+    program = base_program(rules, compiler, rest.vocabulary.thresholds)
+    surfaces = {}
+    for name, surface in rest.policy.surfaces.items():
+        yield
+        surfaces[name] = surface_program(program, rules, name, surface)
     return Ruleset(
         digest=packed.digest,
         policy_digest=rest.policy_digest,

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 from app.domain import Mode
 from app.errors import PolicyProblem
-from app.policy.breath import breathe
 from app.policy.cel_syntax import Call, Name, walk
 from app.policy.draft import Draft
 from app.policy.reach import Ranges, Values, impossible, never_true, ranges_of
@@ -25,7 +24,7 @@ def check_reach(draft: Draft, source: Source, base: Program, rules: Rules) -> It
     for index, one in rules.items():
         if one.names & base.thresholds.keys() - values.keys():
             continue  # a threshold is unsound, and that is told
-        said = [*_of_rule(source, index, one, ranges, values)]
+        said = [*_of_rule(source, index, one, _named(one, ranges), values)]
         unsound |= {one.rule.id} if said else set()
         yield from said
     yield from _set_aside_for_good(draft, source, rules)
@@ -34,13 +33,17 @@ def check_reach(draft: Draft, source: Source, base: Program, rules: Rules) -> It
         there = {**values, **surface_program(base, (), name, surface).thresholds} if surface.thresholds else values
         for one in rules.values():
             if one.names & own and one.rule.id not in unsound:
-                yield from _on_surface(source, name, one, ranges, there)
+                yield from _on_surface(source, name, one, _named(one, ranges), there)
+
+
+def _named(one: CompiledRule, ranges: Ranges) -> Ranges:
+    """Of what the rule speaks of: a policy may have a thousand names, and each cut copies what it is given."""
+    return {name: ranges[name] for name in one.names if name in ranges}
 
 
 def _of_rule(source: Source, index: int, one: CompiledRule, ranges: Ranges, values: Values) -> Iterator[PolicyProblem]:
     paths = _leaf_paths(one.rule.when, ("rules", index, "when"))
     found = False
-    breathe()
     for path, leaf in zip(paths, one.leaves, strict=True):
         for comparison in impossible(leaf.tree, ranges, values):
             found = True
@@ -57,7 +60,7 @@ def _on_surface(
 ) -> Iterator[PolicyProblem]:
     if never_true(one.tree, ranges, values):
         named = sorted(name.removeprefix("thresholds.") for name in one.names if name in values)
-        own = [name for name in named if ("surfaces", surface, "thresholds", name) in source.values]
+        own = [name for name in named if source.has(("surfaces", surface, "thresholds", name))]
         path: Path = ("surfaces", surface, *(("thresholds", own[0]) if own else ()))
         hint = f"to switch it off there: `rules: {{{one.rule.id}: {{mode: off}}}}`"
         yield source.key_problem(path, f"`{one.rule.id}` can never be true on this surface", hint=hint)

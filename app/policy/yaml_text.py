@@ -3,46 +3,29 @@
 Words of YAML 1.1 stay what they look like: `NO` is text, `12:30` is text, `2026-11-01` is text.
 """
 
-import contextlib
 import re
 from collections.abc import Callable
 from typing import Any
 
 import yaml
-from yaml._yaml import CParser
 from yaml.composer import Composer
 from yaml.events import AliasEvent
-from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.parser import Parser
 from yaml.reader import Reader
 from yaml.resolver import BaseResolver as Resolver
 from yaml.scanner import Scanner
 
 from app.errors import PolicyProblem
-from app.policy.breath import breathe
-from app.policy.source import Path, Source, Span
+from app.policy.source import Path, Places, Source, Span
 from app.policy.yaml_messages import yaml_problem
+from app.policy.yaml_quick import read_quickly
+from app.policy.yaml_values import CORE_TAGS, MAX_DEPTH, UNSTORABLE, tagged_value
 
 #: A policy of 300 rules is about 100 KB.
 MAX_BYTES = 512 * 1024
-MAX_DEPTH = 32
 #: As many as are told of a whole policy, and one more, which says that there are more.
 _MAX_REFUSED = 101
-#: Longer ones become floats: Python refuses to convert thousands of digits, and no field takes such a number.
-_MAX_INT_DIGITS = 18
-
-#: What neither UTF-8 nor every database can hold; only escapes in double quotes make it.
-_UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
-
-_CORE_TAGS = {
-    "tag:yaml.org,2002:bool": (re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF"),
-    "tag:yaml.org,2002:null": (re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
-    "tag:yaml.org,2002:int": (re.compile(r"^[-+]?[0-9]+$"), "-+0123456789"),
-    "tag:yaml.org,2002:float": (
-        re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
-        "-+.0123456789",
-    ),
-}
 
 
 class _Composer(Composer, Resolver):
@@ -61,7 +44,6 @@ class _Composer(Composer, Resolver):
         self._depth = 0
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        breathe()
         if self.check_event(AliasEvent):
             event = self.get_event()
             self.refused.append((event.start_mark.index, "aliases (`*name`) are not allowed: write the value out"))
@@ -83,7 +65,7 @@ class _Composer(Composer, Resolver):
         return node
 
 
-for _tag, (_pattern, _first) in _CORE_TAGS.items():
+for _tag, (_pattern, _first) in CORE_TAGS.items():
     _Composer.add_implicit_resolver(_tag, _pattern, list(_first))
 
 
@@ -95,48 +77,21 @@ class _StrictLoader(Reader, Scanner, Parser, _Composer):
         _Composer.__init__(self)
 
 
-#: Tabs, byte order marks, and a comment that touches the sign of a block of text.
-_READ_STRICTLY = re.compile("[\\t\ufeff]|[|>][-+0-9]*#")
-
-
-class _QuickLoader(_Composer, CParser):
-    """Parses in C, and gives the same nodes. Raises YAMLError for what only the other one reads as it should: what is
-    wrong, what is refused, and the few places where libyaml is more lenient."""
-
-    def __init__(self, text: str) -> None:
-        if _READ_STRICTLY.search(text):
-            raise yaml.YAMLError("libyaml is more lenient with these, or counts them otherwise")
-        CParser.__init__(self, text)
-        _Composer.__init__(self)
-
-    def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        node = super().compose_node(parent, index)
-        if self.refused:
-            raise yaml.YAMLError("refused")
-        if isinstance(node, ScalarNode) and not node.style and isinstance(parent, CollectionNode) and parent.flow_style:
-            text = str(node.value)
-            if not text or "?" in text:
-                raise yaml.YAMLError("libyaml takes question marks within brackets, and sees nothing elsewhere")
-        return node
-
-
 class _Builder:
     """Plain values out of nodes, with the span of each value and key."""
 
     def __init__(self) -> None:
-        self.values: dict[Path, Span] = {}
-        self.keys: dict[Path, Span] = {}
+        self.places = Places({}, {})
         self.refused: list[tuple[int, str]] = []
 
     def build(self, node: Node, path: Path = ()) -> Any:
-        breathe()
-        self.values[path] = _span(node)
+        self.places.values[path] = Span.of(node, node)
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
         self._refuse_unstorable(node)
-        return _scalar(node)
+        return tagged_value(node.tag, str(node.value))
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
         built: dict[str, Any] = {}
@@ -152,37 +107,18 @@ class _Builder:
                 self.refused.append((start, f"`{key}` is given twice, first in line {lines[key]}"))
                 continue
             lines[key] = key_node.start_mark.line + 1
-            self.keys[(*path, key)] = _span(key_node)
+            self.places.keys[(*path, key)] = Span.of(key_node, key_node)
             built[key] = self.build(value_node, (*path, key))
         return built
 
     def _refuse_unstorable(self, node: Node) -> None:
         """Escapes such as `\\ud800` make what no file can hold, and decisions that quoted it could not be kept. It is
         replaced, for the problems that quote it."""
-        text, found = _UNSTORABLE.subn("\ufffd", str(node.value))
+        text, found = UNSTORABLE.subn("\ufffd", str(node.value))
         if found:
             message = "an escape makes a NUL or half a surrogate pair: write the character itself"
             self.refused.append((node.start_mark.index, message))
             node.value = text
-
-
-def _span(node: Node) -> Span:
-    return Span(node.start_mark.index, node.end_mark.index, getattr(node, "style", None) or None)
-
-
-def _scalar(node: Node) -> Any:
-    text = str(node.value)
-    match node.tag.rpartition(":")[2]:
-        case "bool":
-            return text.lower() == "true"
-        case "null":
-            return None
-        case "int":
-            return int(text) if len(text) <= _MAX_INT_DIGITS else float(text)
-        case "float":
-            return float(text)
-        case _:
-            return text
 
 
 def read_yaml(data: bytes, file: str) -> tuple[Any, Source, list[PolicyProblem]]:
@@ -199,28 +135,33 @@ def read_yaml(data: bytes, file: str) -> tuple[Any, Source, list[PolicyProblem]]
         source = Source(file, data[: error.start].decode("utf-8-sig"))
         hint = "save it as UTF-8; it may be in UTF-16, GBK, Big5 or Latin-1"
         return None, source, [source.problem_at(error.start, "the file is not UTF-8 from here on", hint=hint)]
+    if (quick := read_quickly(text)) is not None:
+        value, places_in = quick
+        return value, Source(file, text, places_in), []
+    return _read_strictly(text, file)
+
+
+def _read_strictly(text: str, file: str) -> tuple[Any, Source, list[PolicyProblem]]:
     bare = Source(file, text)
     try:
-        node, refused = _compose(text)
+        value, places, refused = read_strictly(text)
     except yaml.MarkedYAMLError as error:
         return None, bare, [yaml_problem(bare, error)]
     except yaml.reader.ReaderError as error:
         return None, bare, [bare.problem_at(error.position, "a character that YAML does not allow")]
-    if node is None:
+    if not places.values:
         return None, bare, [bare.problem_at(0, "the file is empty")]
-    builder = _Builder()
-    value = builder.build(node)
-    source = Source(file, text, builder.values, builder.keys)
-    refused = sorted(refused + builder.refused)[:_MAX_REFUSED]
-    return value, source, [source.problem_at(at, message) for at, message in refused]
+    source = Source(file, text, lambda _: places)
+    return value, source, [source.problem_at(at, message) for at, message in sorted(refused)[:_MAX_REFUSED]]
 
 
-def _compose(text: str) -> tuple[Node | None, list[tuple[int, str]]]:
-    """The document's nodes, and what is refused of them. Raises YAMLError."""
-    with contextlib.suppress(yaml.YAMLError):
-        return _QuickLoader(text).get_single_node(), []
-    loader = _StrictLoader(text)
+def read_strictly(text: str) -> tuple[Any, Places, list[tuple[int, str]]]:
+    """A document's value, its places, of which an empty one has none, and what is refused of it and where. Raises
+    YAMLError."""
+    loader, builder = _StrictLoader(text), _Builder()
     try:
-        return loader.get_single_node(), loader.refused
+        node = loader.get_single_node()
     finally:
         loader.dispose()
+    value = None if node is None else builder.build(node)
+    return value, builder.places, loader.refused + builder.refused

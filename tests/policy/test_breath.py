@@ -1,12 +1,10 @@
-"""A large policy is loaded in small pieces where uploads share the interpreter, and in one where nobody does."""
+"""A large list is read in small pieces where uploads share the interpreter, and in one where nobody does."""
 
 import pytest
-import yaml
 
 from app.policy import breath
 from app.policy.breath import breathe, considerate
-from app.policy.load import build_ruleset
-from tests.policy.build import LISTS, document, rule
+from app.policy.lists import parse_list
 
 
 class Clock:
@@ -32,22 +30,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def policy(rules: int) -> bytes:
-
-    many = [rule(f"r{number}", f"probes.a.p > 0.{number + 10}") for number in range(rules)]
-    return yaml.safe_dump(document(many)).encode()
+def words(number: int) -> bytes:
+    terms = "\n".join(f"term {at}" for at in range(number))
+    return f"---\ncategory: goods\nseverity: high\nlanguages: en\n---\n{terms}\n".encode()
 
 
 def test_nobody_rests_unasked(clock: Clock) -> None:
-    build_ruleset(policy(5), LISTS)
+    parse_list("words", words(5))
     breathe()
     assert (clock.rests, clock.looks) == (0, 0)
 
 
 def test_who_works_beside_others_rests_all_along_and_makes_the_same(clock: Clock) -> None:
-    made = considerate(build_ruleset)(policy(20), LISTS)
+    made = considerate(parse_list)("words", words(200))
     assert clock.rests > 50
-    assert made.digest == build_ruleset(policy(20), LISTS).digest
+    assert made == parse_list("words", words(200))
     rests = clock.rests
     breathe()
     assert clock.rests == rests, "only while the function runs"
