@@ -118,7 +118,9 @@ class _Library:
         try:
             return read_tree(self.env.compile(text, disable_check=True).serialize())
         except UnsupportedSyntax as error:
-            raise ConditionInvalid([Complaint(error.at, f"{error.what} cannot be used in a condition")]) from error
+            raise ConditionInvalid(
+                [Complaint(error.at, f"{error.what} cannot be used in a condition", syntax_hint(error.what))]
+            ) from error
         except RuntimeError as error:
             raise ConditionInvalid([syntax_complaint(text, str(error))]) from error
 
@@ -205,31 +207,7 @@ class Compiler:
         tree = self._library.parse(text)
         if complaints := [*self._complaints(tree)]:
             raise ConditionInvalid(complaints)
-<<<<<<< ours
-        promoted = promote(text, tree, self._vocabulary)
-        try:
-            expression = self._env.compile(promoted.text)
-        except RuntimeError as error:
-            complaints = type_complaints(promoted.text, str(error))
-            raise ConditionInvalid([replace(one, at=promoted.original(one.at)) for one in complaints]) from error
-        if expression.return_type() != cel.Type.BOOL:
-            message = f"a condition is true or false, and this is of type {expression.return_type().name().lower()}"
-            raise ConditionInvalid([Complaint(0, message, "compare it with something")])
-        names = tuple(dict.fromkeys(node.name for node in walk(tree) if isinstance(node, Name)))
-        return self._condition(text, names, tree, expression)
-
-    def _parse(self, text: str) -> Node:
-        try:
-            return read_tree(self._env.compile(text, disable_check=True).serialize())
-        except UnsupportedSyntax as error:
-            raise ConditionInvalid(
-                [Complaint(error.at, f"{error.what} cannot be used in a condition", syntax_hint(error.what))]
-            ) from error
-        except RuntimeError as error:
-            raise ConditionInvalid([syntax_complaint(text, str(error))]) from error
-=======
         return self._condition(text, _names(tree), tree, self._library.compile(text, tree))
->>>>>>> theirs
 
     def _complaints(self, tree: Node) -> Iterator[Complaint]:
         products = 0
