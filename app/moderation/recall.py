@@ -6,9 +6,10 @@ deadline was shorter): nobody's fault becomes another's.
 """
 
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -120,7 +121,7 @@ class Recall:
         goes when that does."""
         if self._cache is None or engine.model_digest is None:
             return None
-        asked = replace(question, id="")
+        asked = _nameless(question)
         pins = engine.name, engine.model_digest, engine.projector_digest
         if isinstance(about, Frame):
             return Part(self._picture, self._cache.name(pins, (self._plan, about.index), asked), _ANSWER)
@@ -153,8 +154,10 @@ class Recall:
 
     def count_kept(self, names: Iterable[str]) -> None:
         """That these were glanced at and are used, each as often as it is named."""
-        for name in names:
-            self._note(name, _KEPT)
+        names = list(names)
+        self.recalled.update(names)
+        for signal, times in Counter(name.partition(".")[0] for name in names).items():
+            _counter(signal, _KEPT).inc(times)
 
     def share(self, name: str) -> None:
         """That another upload's finding of the same picture is used."""
@@ -167,6 +170,11 @@ class Recall:
     def _note(self, name: str, how: str) -> None:
         self.recalled.add(name)
         _counter(name.partition(".")[0], how).inc()
+
+
+@lru_cache(1024)
+def _nameless(question: Question) -> Question:
+    return replace(question, id="")
 
 
 def name_of(question_id: str) -> str:

@@ -72,7 +72,8 @@ def repeat(
             answer = recall.glance(recall.question(about, question, engine))
             if answer is None:
                 return None
-            found[question.id] = replace(answer, question_id=question.id)
+            same_id = answer.question_id == question.id
+            found[question.id] = answer if same_id else replace(answer, question_id=question.id)
             names.append(name_of(question.id))
         answers.append(found)
     recall.count_kept(names)

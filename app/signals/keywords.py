@@ -53,7 +53,7 @@ _ALLOWING = frozenset({"simplified", "separators", VERTICAL})
 _SPARE_AUTOMATA = 16
 
 #: Rulesets whose lists have a version: those in force, in shadow and just before.
-_KNOWN_LISTS = 8
+_KNOWN_LISTS = 4
 
 
 @dataclass(frozen=True, slots=True)
