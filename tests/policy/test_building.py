@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple, Unpack
 
+import psutil
 import pytest
 import yaml
 
@@ -112,12 +113,18 @@ async def test_a_list_of_no_use_is_replaced_by_its_last_good_version(pool: Media
 async def test_hostile_policies_are_refused_in_time_and_the_process_lives(pool: MediaPool, name: str) -> None:
     text, said = BOMBS[name]
     [pid] = pool.pids
-    began = time.monotonic()
+    began_s = _processor_s(pid)
     with pytest.raises(PolicyInvalid) as invalid:
-        await Builder(pool, timeout_s=30).build(candidate(text.encode()))
+        await Builder(pool, timeout_s=300).build(candidate(text.encode()))
     assert said in invalid.value.detail
-    assert time.monotonic() - began < 30
     assert pool.pids == [pid]
+    assert _processor_s(pid) - began_s < 15
+
+
+def _processor_s(pid: int) -> float:
+    """Unlike the time that passes, this says nothing of what else the machine does."""
+    spent = psutil.Process(pid).cpu_times()
+    return float(spent.user + spent.system)
 
 
 async def test_a_policy_that_takes_too_long_is_refused(pool: MediaPool) -> None:
