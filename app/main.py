@@ -85,7 +85,7 @@ def build(settings: Settings) -> Portcullis:
     key = admin_key(admin_key_path(settings))
     engine = _engine(settings)
     pool = MediaPool(settings.media_workers, memory_mb=settings.media_worker_memory_mb, warm_up=[load_ocr])
-    checkers = MediaPool(1, memory_mb=_CHECKER_MEMORY_MB, warm_up=[get_ready])
+    checkers = MediaPool(1, memory_mb=_CHECKER_MEMORY_MB, warm_up=[get_ready], worker_name="policy checker")
     database = Database(database_url(settings))
     evidence = LocalEvidenceStore(settings.data_dir / "evidence")
     decisions, audit_log = SqlDecisionStore(database), SqlAuditLog(database)

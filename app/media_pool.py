@@ -43,13 +43,20 @@ class MediaPool:
     """`app.workers.Workers` over processes of this machine.
 
     `memory_mb` bounds the growth of one worker's address space. `warm_up` are module-level functions that each worker
-    calls before it gets work, such as one that loads the OCR networks.
+    calls before it gets work, such as one that loads the OCR networks. `worker_name` is what logs and errors call one.
     """
 
     def __init__(
-        self, size: int, *, memory_mb: int, warm_up: Sequence[WarmUp] = (), start_timeout_s: float = 120.0
+        self,
+        size: int,
+        *,
+        memory_mb: int,
+        warm_up: Sequence[WarmUp] = (),
+        start_timeout_s: float = 120.0,
+        worker_name: str = "media worker",
     ) -> None:
         self._size = size
+        self._name = worker_name
         self._memory_bytes = memory_mb << 20
         self._warm_up = pickle.dumps(tuple(warm_up), protocol=pickle.HIGHEST_PROTOCOL)
         self._start_timeout_s = start_timeout_s
@@ -81,7 +88,7 @@ class MediaPool:
             # Out here, because Python before 3.11.4 (Debian 12 has 3.11.2) wraps what is raised inside `except*`.
             raise failure
         self._supervisors = [asyncio.create_task(self._supervise(task.result())) for task in first]
-        log.info("media workers ready", action="media_pool.ready", workers=self._size, took_s=_since(started))
+        log.info(f"{self._name}s ready", action="media_pool.ready", workers=self._size, took_s=_since(started))
 
     async def aclose(self) -> None:
         for supervisor in self._supervisors:
@@ -94,7 +101,7 @@ class MediaPool:
     async def run(self, function: Callable[[Unpack[Args]], Result], *args: *Args, timeout_s: float) -> Result:
         """See `app.workers.Workers.run`. A call that is cancelled kills its worker too."""
         if not self._supervisors:
-            raise WorkersNotRunning("the media workers are not running")
+            raise WorkersNotRunning(f"the {self._name}s are not running")
         request = pickle.dumps((function, args), protocol=pickle.HIGHEST_PROTOCOL)
         ran_since: float | None = None
         try:
@@ -104,10 +111,10 @@ class MediaPool:
                 reply = await self._exchange(worker, request)
         except TimeoutError:
             if ran_since is None:
-                raise WorkerTimeout(f"no media worker was free within {timeout_s:.1f} s") from None
+                raise WorkerTimeout(f"no {self._name} was free within {timeout_s:.1f} s") from None
             WORKER_KILLS.labels(cause="timeout").inc()
             ran_s = time.monotonic() - ran_since
-            raise WorkerTimeout(f"a media worker had no result after {ran_s:.1f} s", ran_s=ran_s) from None
+            raise WorkerTimeout(f"a {self._name} had no result after {ran_s:.1f} s", ran_s=ran_s) from None
         return cast(Result, _unpack(reply))
 
     async def _next_idle(self) -> "_Worker":
@@ -123,7 +130,7 @@ class MediaPool:
         except _ProcessEnded:
             WORKER_KILLS.labels(cause="crash").inc()
             worker.kill()
-            raise WorkerCrashed(f"a media worker died during the call ({await worker.epitaph()})") from None
+            raise WorkerCrashed(f"a {self._name} died during the call ({await worker.epitaph()})") from None
         except BaseException:
             worker.kill()
             raise
@@ -140,13 +147,13 @@ class MediaPool:
         while True:
             epitaph = await worker.epitaph()
             await self._bury(worker)
-            log.warning("media worker ended", action="media_pool.worker_ended", pid=worker.pid, how=epitaph)
+            log.warning(f"{self._name} ended", action="media_pool.worker_ended", pid=worker.pid, how=epitaph)
             while True:
                 try:
                     worker = await self._spawn()
                     break
                 except WorkerError as error:
-                    log.error("media worker does not start", action="media_pool.start_failed", error=str(error))  # noqa: TRY400 -- the sentence says it all
+                    log.error(f"{self._name} does not start", action="media_pool.start_failed", error=str(error))  # noqa: TRY400 -- the sentence says it all
                     await asyncio.sleep(delay_s)
                     delay_s = min(2 * delay_s, _MAX_RESTART_DELAY_S)
             delay_s = 0.5
@@ -163,7 +170,7 @@ class MediaPool:
                 limit=_STREAM_BUFFER_BYTES,
             )
         except OSError as error:
-            raise WorkerCrashed(f"a media worker could not be started: {error}") from error
+            raise WorkerCrashed(f"a {self._name} could not be started: {error}") from error
         worker = _Worker(process)
         self._workers.add(worker)
         try:
@@ -180,10 +187,10 @@ class MediaPool:
 
     async def _start_failure(self, worker: "_Worker", error: Exception) -> str:
         if isinstance(error, _ProcessEnded):
-            return f"a media worker died while it started ({await worker.epitaph()})"
+            return f"a {self._name} died while it started ({await worker.epitaph()})"
         if isinstance(error, TimeoutError):
-            return f"a media worker was not ready after {self._start_timeout_s:.0f} s"
-        return f"a media worker could not warm up: {error}"
+            return f"a {self._name} was not ready after {self._start_timeout_s:.0f} s"
+        return f"a {self._name} could not warm up: {error}"
 
     async def _bury(self, worker: "_Worker") -> None:
         worker.kill()

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -259,3 +260,15 @@ async def test_workers_neither_import_main_nor_outlive_a_killed_parent(tmp_path:
     await parent.wait()
     assert sum(line == "parent\n" for line in [*lines, *rest.splitlines(keepends=True)]) == 1
     assert str(script) not in lines[-1]
+
+
+async def test_what_fails_in_a_pool_is_called_what_the_pool_calls_its_workers() -> None:
+    pool = MediaPool(1, memory_mb=512, worker_name="policy checker")
+    with pytest.raises(WorkersNotRunning, match="the policy checkers are not running"):
+        await pool.run(os.getpid, timeout_s=1)
+    await pool.start()
+    try:
+        with pytest.raises(WorkerTimeout, match="a policy checker had no result"):
+            await pool.run(time.sleep, 30, timeout_s=0.2)
+    finally:
+        await pool.aclose()

@@ -85,7 +85,7 @@ class Intake:
         except WorkerTimeout as error:
             if error.ran_s < limits.timeout_s * _OWN_FAULT_SHARE:
                 raise
-            raise DecodeFailed(f"The picture takes longer than {limits.timeout_s:g} s to decode.") from error
+            raise DecodeFailed(f"The picture takes longer than {error.ran_s:.2g} s to decode.") from error
 
 
 def _decoders() -> tuple[tuple[str, str | None], ...]:

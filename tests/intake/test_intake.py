@@ -98,9 +98,16 @@ async def test_the_shorter_of_both_limits_holds() -> None:
 
 
 async def test_a_picture_that_keeps_a_decoder_busy_for_the_whole_limit_is_refused() -> None:
-    workers = ScriptedWorkers(WorkerTimeout("no result", ran_s=9.9))
+    workers = ScriptedWorkers(WorkerTimeout("no result", ran_s=10.04))
     with pytest.raises(DecodeFailed, match="longer than 10 s"):
         await decoded(Intake(workers, IntakeLimits(timeout_s=10), SECRET), encode(scene(), "PNG"), timeout_s=60)
+
+
+async def test_a_picture_cut_off_shortly_before_the_limit_is_not_said_to_have_had_all_of_it() -> None:
+    """The upload's own deadline came first."""
+    workers = ScriptedWorkers(WorkerTimeout("no result", ran_s=7.61))
+    with pytest.raises(DecodeFailed, match=r"longer than 7\.6 s"):
+        await decoded(Intake(workers, IntakeLimits(timeout_s=10), SECRET), encode(scene(), "PNG"), timeout_s=7.6)
 
 
 @pytest.mark.parametrize(
