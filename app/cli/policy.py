@@ -14,10 +14,10 @@ from app.errors import ConfigurationError, PolicyInvalid
 from app.main import open_database
 from app.policy.cases import cases_path, run_cases
 from app.policy.explain import Explanation, explain
-from app.policy.live import rebuild
 from app.policy.load import load_ruleset
 from app.policy.rows import RowReader
 from app.policy.ruleset import Ruleset
+from app.policy.versions import rebuild
 from app.settings import Settings
 from app.signals.keywords import AhoCorasickMatcher
 from app.store import SqlDecisionStore, SqlRulesets

@@ -7,24 +7,22 @@ were in force before. Every node follows the store's newest activation. A bad ed
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from app.domain import Activation, ActivationSource, AuditEvent, Change, KeywordList, RulesetText, new_id
+from app.domain import Activation, ActivationSource, Change, KeywordList, RulesetText
 from app.errors import PolicyConflict, PolicyInvalid, PolicyProblem, PolicyTestsFailed, PortcullisError, WorkerError
 from app.media_inline import InlineWorkers
-from app.metrics import POLICY_ACTIVATIONS
 from app.policy.breath import considerate
 from app.policy.building import Builder
 from app.policy.candidate import Candidate
-from app.policy.diff import policy_diff
 from app.policy.files import PolicyFiles
-from app.policy.load import build_candidate
 from app.policy.ports import RulesetStore
 from app.policy.ruleset import Ruleset
+from app.policy.standing import RulesetStatus, Standing
+from app.policy.versions import as_named, kept_candidate, record, require_unchanged, version_name
 from app.workers import Workers
 
 log = structlog.get_logger(__name__)
@@ -42,25 +40,11 @@ _PUT_ATTEMPTS = 5
 Prepare = Callable[[Ruleset], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RulesetStatus:
-    """`digest` is the ruleset in force on this node. `problems` say why the newest content of the files, or the newest
-    activation, is not it, since `failed_at`; empty when it is. `notice` is what is no mistake but may surprise."""
-
-    digest: str
-    activated_at: datetime
-    problems: tuple[PolicyProblem, ...] = ()
-    failed_at: datetime | None = None
-    activation: Activation | None = None
-    notice: str | None = None
-
-
 class LiveRuleset:
     """`current` and `status` are replaced, never changed: an upload that began under a ruleset ends under it. Policies
     are checked by the `workers`; without any, in threads of this process, which is for tools."""
 
     current: Ruleset
-    status: RulesetStatus
 
     def __init__(
         self,
@@ -83,10 +67,14 @@ class LiveRuleset:
         self._seq: int | None = None
         self._head: Activation | None = None
         self._unusable_seq: int | None = None
-        self._files_fault: tuple[tuple[PolicyProblem, ...], datetime | None] = ((), None)
+        self._standing = Standing()
         #: The files' content is not refused: something that it needs is not there at the moment.
         self._postponed = False
         self._lock = asyncio.Lock()
+
+    @property
+    def status(self) -> RulesetStatus:
+        return self._standing.status
 
     async def start(self) -> None:
         """Puts in force what the store says, or the files where they are new to it. Raises PolicyInvalid when neither
@@ -101,14 +89,14 @@ class LiveRuleset:
                 found, problems = await self._read_files((await self._store.find(head.digest)).lists)
             notice = None
             if found is not None and not await self._store.knows(found.digest):
-                await self._record(found, Change(ActivationSource.START, _FILES_AUTHOR, datetime.now(UTC)))
+                await record(self._store, found, Change(ActivationSource.START, _FILES_AUTHOR, datetime.now(UTC)))
             elif found is not None and head is not None and found.digest != head.digest:
                 notice = "the files hold an earlier version, which was not activated: a restart activates nothing old"
                 log.warning(notice, action="policy_files_stale", files=found.digest, in_force=head.digest)
             await self._follow(found)
-            self.status = replace(self.status, notice=notice)
+            self._standing.notice(notice)
             if problems:
-                self._reject("rejected", problems)
+                self._standing.reject("rejected", problems)
 
     async def watch(self) -> None:
         """Until it is cancelled: follows the files and the store."""
@@ -132,12 +120,12 @@ class LiveRuleset:
             if await asyncio.to_thread(self._files.fingerprint) != fingerprint:
                 return False  # still being written: the next tick sees the rest
             if found is None:
-                self._reject("rejected", problems)
+                self._standing.reject("rejected", problems)
                 self._settled = fingerprint
                 return False
             activated = await self._activate_file(found, fingerprint)
             if problems and not self._postponed:
-                self._reject("list_rejected", problems)
+                self._standing.reject("list_rejected", problems)
             return activated
 
     async def follow(self) -> bool:
@@ -155,14 +143,14 @@ class LiveRuleset:
         async with self._lock:
             for _ in range(_PUT_ATTEMPTS):
                 await self._follow()
-                await self._require(expected, policy)
+                await require_unchanged(self._store, self._head, expected, policy)
                 built = await self._builder.build(Candidate(policy, self.current.lists, cases=self._files.cases))
                 failures = built.failing_cases
                 if failures and not force:
                     raise PolicyTestsFailed(failures)
                 change = Change(ActivationSource.API, author, datetime.now(UTC), why, forced=bool(failures))
                 with contextlib.suppress(PolicyConflict):  # somebody else, perhaps only the lists: look again
-                    await self._record(built.ruleset, change, after_seq=self._head.seq if self._head else 0)
+                    await record(self._store, built.ruleset, change, after_seq=self._head.seq if self._head else 0)
                     return await self._in_force(built.ruleset)
             raise PolicyConflict("the policy changes too fast to be edited; try again")
 
@@ -172,7 +160,7 @@ class LiveRuleset:
         async with self._lock:
             ruleset = await self._rebuilt(await self._store.find(digest))
             change = Change(ActivationSource.ROLLBACK, author, datetime.now(UTC), why)
-            await self._record(ruleset, change)
+            await record(self._store, ruleset, change)
             return await self._in_force(ruleset)
 
     async def check(self, policy: bytes) -> None:
@@ -230,59 +218,22 @@ class LiveRuleset:
         """Records first: a ruleset that nobody could look up later must not decide. Until that works, every tick
         tries again."""
         try:
-            activation = await self._record(ruleset, Change(ActivationSource.FILE, _FILES_AUTHOR, datetime.now(UTC)))
+            activation = await record(
+                self._store, ruleset, Change(ActivationSource.FILE, _FILES_AUTHOR, datetime.now(UTC))
+            )
             await self._follow(ruleset)
         except Exception as fault:
             self._not_now("not_recorded", "the new ruleset is sound, but could not be recorded", fault)
             return False
         self._settled = fingerprint
-        self._files_fault = (), None
-        self.status = replace(self.status, problems=(), failed_at=None, notice=None)
+        self._standing.files_are_sound()
         return activation is not None
 
     def _not_now(self, result: str, what: str, fault: Exception) -> None:
         detail = fault.detail if isinstance(fault, PortcullisError) else type(fault).__name__
         problem = PolicyProblem(self._files.policy_path.name, 1, 1, f"{what}: {detail}")
-        self._reject(result, (problem,), fault)
+        self._standing.reject(result, (problem,), fault)
         self._postponed = True
-
-    async def _record(self, ruleset: Ruleset, change: Change, *, after_seq: int | None = None) -> Activation | None:
-        text = RulesetText(ruleset.digest, ruleset.policy_digest, ruleset.source, ruleset.lists)
-        event = AuditEvent(
-            id=new_id("evt"),
-            kind="policy.activated",
-            at=change.at,
-            actor=change.author,
-            subject=ruleset.digest,
-            body={
-                "source": change.source.value,
-                "policy": ruleset.policy_digest,
-                "why": change.why,
-                "forced": change.forced,
-            },
-        )
-        return await self._store.activate(text, change, after_seq=after_seq, events=[event])
-
-    async def _require(self, expected: str | None, mine: bytes) -> None:
-        """Raises PolicyConflict unless the policy in force is the expected one."""
-        head = self._head
-        if expected is None or head is None or expected == head.policy_digest:
-            return
-        current = (await self._store.find(head.digest)).policy
-        base = await self._text_of_policy(expected)
-        before = mine.decode("utf-8", "replace") if base is None else base
-        what = "yours" if base is None else "read"
-        raise PolicyConflict(
-            "the policy was changed since you read it: see `diff`, and edit the version in force",
-            current=head.policy_digest,
-            diff=await asyncio.to_thread(policy_diff, before, current, before=what, after="in force"),
-        )
-
-    async def _text_of_policy(self, policy_digest: str) -> str | None:
-        for activation in await self._store.versions(limit=200):
-            if activation.policy_digest == policy_digest:
-                return (await self._store.find(activation.digest)).policy
-        return None
 
     async def _in_force(self, ruleset: Ruleset) -> Activation:
         await self._follow(ruleset)
@@ -303,11 +254,11 @@ class LiveRuleset:
             if self._seq is None:
                 raise
             self._unusable_seq = head.seq
-            self._reject("unusable", invalid.problems)
+            self._standing.reject("unusable", invalid.problems)
             return False
         except WorkerError as fault:
             if self._seq is not None:
-                self._reject("unusable", (PolicyProblem(_version_name(head.digest), 1, 1, fault.detail),))
+                self._standing.reject("unusable", (PolicyProblem(version_name(head.digest), 1, 1, fault.detail),))
             raise
         await asyncio.to_thread(self._prepare, built)
         self._put_in_force(built, head)
@@ -315,56 +266,9 @@ class LiveRuleset:
 
     async def _rebuilt(self, text: RulesetText) -> Ruleset:
         """As `rebuild`. Raises WorkerError too."""
-        return _as_named((await self._builder.build(_kept(text))).ruleset, text)
+        return as_named((await self._builder.build(kept_candidate(text))).ruleset, text)
 
     def _put_in_force(self, ruleset: Ruleset, activation: Activation) -> None:
         self.current = ruleset
-        problems, failed_at = self._files_fault  # an edit through another door does not mend the files
-        self.status = RulesetStatus(ruleset.digest, activation.change.at, problems, failed_at, activation)
         self._seq, self._unusable_seq = activation.seq, None
-        POLICY_ACTIVATIONS.labels("activated").inc()
-        source = activation.change.source.value
-        log.info("ruleset is in force", action="policy_activated", ruleset=ruleset.digest, source=source)
-        for warning in ruleset.warnings:
-            log.warning("policy warning", action="policy_warning", file=warning.file, detail=warning.message)
-
-    def _reject(self, result: str, problems: tuple[PolicyProblem, ...], fault: Exception | None = None) -> None:
-        if problems == self.status.problems:
-            return  # said already
-        self.status = replace(self.status, problems=problems, failed_at=datetime.now(UTC))
-        if result != "unusable":
-            self._files_fault = problems, self.status.failed_at
-        POLICY_ACTIVATIONS.labels(result).inc()
-        what = "list" if result == "list_rejected" else "ruleset"
-        log.error(
-            f"an edit was not activated; the last good {what} goes on",
-            action="policy_rejected",
-            result=result,
-            ruleset=self.current.digest,
-            problems=[f"{one.file}:{one.line}:{one.column}: {one.message}" for one in problems],
-            exc_info=fault,
-        )
-
-
-def rebuild(text: RulesetText) -> Ruleset:
-    """A stored ruleset, compiled again. Raises PolicyInvalid when this version of Portcullis does not take it, or when
-    it is not what its digest names."""
-    return _as_named(build_candidate(_kept(text)), text)
-
-
-def _kept(text: RulesetText) -> Candidate:
-    return Candidate(text.policy.encode(), text.lists, file=_version(text), kept=True)
-
-
-def _as_named(ruleset: Ruleset, text: RulesetText) -> Ruleset:
-    if ruleset.digest != text.digest:
-        raise PolicyInvalid((PolicyProblem(_version(text), 1, 1, "the stored version is not what its digest names"),))
-    return ruleset
-
-
-def _version(text: RulesetText) -> str:
-    return _version_name(text.digest)
-
-
-def _version_name(digest: str) -> str:
-    return f"version {digest.removeprefix('sha256:')[:12]}"
+        self._standing.in_force(ruleset, activation)

@@ -2,8 +2,9 @@
 
 First, an edit after the other through both doors, every tenth broken, under load over HTTP. Afterwards every decision
 is evaluated again under the version that it pins, and every answer is looked up. Ends with code 1 when anything is lost
-or otherwise than its version says. Then, how long uploads take while a policy of 500 rules is activated, beside as long
-a time without, in turns: once where an edit changes a threshold, and once where it changes every condition.
+or otherwise than its version says. Then, how long a policy of 500 rules takes to be activated with nothing beside it,
+and how long uploads take meanwhile, beside as long a time without, in turns: once where an edit changes a threshold,
+and once where it changes every condition. `--edits 0` is the second part alone.
 """
 
 import argparse
@@ -30,8 +31,8 @@ from PIL import Image
 
 from app.domain import Decision
 from app.policy.evaluate import evaluate
-from app.policy.live import rebuild
 from app.policy.ruleset import Ruleset
+from app.policy.versions import rebuild
 from app.store import Database, SqlDecisionStore, SqlRulesets
 from benchmarks.policy.archive import PROBES
 from benchmarks.policy.service import TOKEN, database_url, served
@@ -234,22 +235,26 @@ class Window:
         return [ended - began for began, ended in uploads if began < self.ended and ended > self.began]
 
 
-async def activations(_: Path, url: str, *, rounds: int, rules: int, every_condition: bool) -> None:
-    """Pairs of windows, one with an activation and one as long without, either first."""
+async def activations(_: Path, url: str, *, rounds: int, alone: int, rules: int, every_condition: bool) -> None:
+    """Some with nothing beside them; then pairs of windows, one with an activation and one as long without, either
+    first."""
     chance = random.Random(rounds)  # noqa: S311 - chance, not secrecy
     windows: dict[bool, list[Window]] = {True: [], False: []}
     async with _client(url) as client:
+        texts = (
+            policy(rules, 0.5 + number / 10_000, shift=(number + 1) / 1e6 if every_condition else 0.0)
+            for number in itertools.count()
+        )
+        alone_s = [await _activated_s(client, next(texts)) for _ in range(_WARM_UP + alone)][_WARM_UP:]
         load = Load(client, _pictures(), keep=False)
         flowing = asyncio.create_task(load.run())
         took_s = 0.5
         for number in range(_WARM_UP + rounds):
-            shift = (number + 1) / 1e6 if every_condition else 0.0
-            text = policy(rules, 0.5 + number / 10_000, shift=shift)
+            text = next(texts)
             for active in chance.sample([True, False], 2):
                 began = time.perf_counter()
                 if active:
-                    await _put_any(client, text)
-                    took_s = time.perf_counter() - began
+                    took_s = await _activated_s(client, text)
                 else:
                     await asyncio.sleep(took_s)
                 if number >= _WARM_UP:
@@ -265,7 +270,11 @@ async def activations(_: Path, url: str, *, rounds: int, rules: int, every_condi
     took = sorted(window.ended - window.began for window in windows[True])
     what = "every condition" if every_condition else "a threshold"
     print(f"\n## {rounds} activations of {rules} rules that change {what}, {_UPLOADERS} uploads at once\n")
-    print(f"an activation took {took[len(took) // 2]:.2f} s (median), {took[-1]:.2f} s at most\n")
+    for where, times_s in (("alone", sorted(alone_s)), ("beside the uploads", took)):
+        if times_s:
+            print(
+                f"an activation took {times_s[len(times_s) // 2]:.2f} s {where} (median), {times_s[-1]:.2f} s at most\n"
+            )
     _print_times(pairs)
     if load.refused:
         print(f"\nrefused: {dict(load.refused)}")
@@ -289,9 +298,12 @@ def _ratios(pairs: list[tuple[list[float], list[float]]]) -> NDArray[np.float64]
     return ratios
 
 
-async def _put_any(client: httpx.AsyncClient, text: str) -> None:
+async def _activated_s(client: httpx.AsyncClient, text: str) -> float:
+    """How long it takes until the policy is in force."""
+    began = time.perf_counter()
     answer = await client.put("/v1/policy", content=text, headers={"If-Match": "*"})
     answer.raise_for_status()
+    return time.perf_counter() - began
 
 
 def _client(url: str) -> httpx.AsyncClient:
@@ -323,6 +335,7 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=1800)
     parser.add_argument("--rules", type=int, default=20, help="of the policies that are edited without end")
     parser.add_argument("--rounds", type=int, default=60, help="activations of the large policy, of each kind")
+    parser.add_argument("--alone", type=int, default=20, help="activations of each kind with nothing beside them")
     parser.add_argument("--large", type=int, default=500, help="rules of the large policy")
     parser.add_argument("--model-s", type=float, default=0.1, help="what the scripted model takes for a picture")
     options = parser.parse_args()
@@ -332,7 +345,9 @@ def main() -> None:
         sound = _run(0.0, options.rules, lambda folder, url: churn(folder, url, options.edits, options.rules))
     if options.rounds:
         for every in (False, True):
-            work = partial(activations, rounds=options.rounds, rules=options.large, every_condition=every)
+            work = partial(
+                activations, rounds=options.rounds, alone=options.alone, rules=options.large, every_condition=every
+            )
             _run(options.model_s, options.large, work)
     sys.exit(0 if sound else 1)
 

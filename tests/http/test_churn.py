@@ -5,7 +5,7 @@ import asyncio
 
 from app.domain import Decision
 from app.policy.evaluate import evaluate
-from app.policy.live import rebuild
+from app.policy.versions import rebuild
 from app.store import SqlRulesets
 from tests.http.rig import POLICY, Rig, picture
 

@@ -7,8 +7,9 @@ import yaml
 
 from app.domain import Evaluation, Findings, UploadContext
 from app.policy.evaluate import evaluate
-from app.policy.live import LiveRuleset, rebuild
+from app.policy.live import LiveRuleset
 from app.policy.memory import MemoryRulesets
+from app.policy.versions import rebuild
 from tests.policy.build import document, findings, rule
 
 _EDITS = 60

@@ -12,10 +12,11 @@ from app.errors import PolicyInvalid
 from app.policy.bundle import join_bundle, split_bundle
 from app.policy.files import PolicyFiles
 from app.policy.include import MAX_FILES, MAX_INCLUDE_DEPTH
-from app.policy.live import LiveRuleset, rebuild
+from app.policy.live import LiveRuleset
 from app.policy.load import build_ruleset, load_ruleset
 from app.policy.memory import MemoryRulesets
 from app.policy.ruleset import Ruleset
+from app.policy.versions import rebuild
 from app.policy.yaml_text import MAX_BYTES
 from tests.policy.build import findings, judge
 

@@ -9,9 +9,9 @@ from app.domain import RulesetText, Truth
 from app.errors import PolicyInvalid
 from app.policy.cel_syntax import Scalar
 from app.policy.conditions import Compiler
-from app.policy.live import rebuild
 from app.policy.load import build_ruleset
 from app.policy.reach import never_true, ranges_of
+from app.policy.versions import rebuild
 from app.policy.vocabulary import Vocabulary
 from tests.policy.build import LISTS, allow, document, rule, ruleset
 
