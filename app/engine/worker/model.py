@@ -31,6 +31,8 @@ _LOAD_MODES = {
     (False, False): llama_cpp.LLAMA_LOAD_MODE_NONE,
     (False, True): llama_cpp.LLAMA_LOAD_MODE_MLOCK,
 }
+#: ggml-cpu/common.h: GGML_FA_TILE_Q.
+_TILE_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,9 @@ class Model:
 
     Cells that have left a window of attention may be used anew: what is read again from an earlier place, as the words
     of a choice are, must lie within `window_tokens`.
+
+    In a batch of `tile_tokens` or more, attention is computed for so many tokens together, over every cell that any of
+    them sees; 0 where each has its own.
 
     They live as long as the process, which frees them by ending.
     """
@@ -64,6 +69,7 @@ class Model:
     embedding_floats: int
     sees_whole: bool
     window_tokens: int
+    tile_tokens: int
     gpu_layers: int
 
 
@@ -82,6 +88,7 @@ def load(order: Load) -> Model:
     context = _load_context(model, order, order.picture_tokens if sees_whole else 0)
     vocab = llama_cpp.llama_model_get_vocab(model)
     cells = int(llama_cpp.llama_n_ctx(context))
+    gpu_layers = _layers_on_gpu(model, order.gpu_layers)
     return Model(
         model=model,
         vocab=vocab,
@@ -98,7 +105,8 @@ def load(order: Load) -> Model:
         embedding_floats=int(llama_cpp.llama_model_n_embd_inp(model)),
         sees_whole=sees_whole,
         window_tokens=int(llama_cpp.llama_model_n_swa(model)) or cells,
-        gpu_layers=_layers_on_gpu(model, order.gpu_layers),
+        tile_tokens=0 if gpu_layers else _tile_tokens(order),
+        gpu_layers=gpu_layers,
     )
 
 
@@ -161,6 +169,12 @@ def _load_projector(model: Any, order: Load) -> Any:
         raise fitness.refusal(f"llama.cpp cannot load the projector {order.projector}")
     fitness.require_eyes(projector, order.projector)
     return projector
+
+
+def _tile_tokens(order: Load) -> int:
+    """Of the processor's flash attention."""
+    tiled = order.flash_attention != "off" and order.kv_type_k == order.kv_type_v and order.kv_type_k in {"f16", "f32"}
+    return _TILE_TOKENS if tiled else 0
 
 
 def _layers_on_gpu(model: Any, asked: int) -> int:

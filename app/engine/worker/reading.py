@@ -4,7 +4,7 @@ Questions about one picture that begin alike are read together as far as that go
 all their sequences hold. They need no step and no sequence of their own for it. Pure.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 
 from app.engine.worker.decode import Entry
 from app.engine.worker.job import Asking
@@ -34,3 +34,13 @@ def next_entries(asked: Iterable[Asking], room: int) -> list[Entry]:
             asking.come_to, taken = entry, taken + 1
         asking.read(taken)
     return entries
+
+
+def batches(entries: Sequence[Entry], grown: Container[int], tile_tokens: int) -> list[list[Entry]]:
+    """What goes through the model together: all of it, so that weights are read once, unless the batch is so large that
+    attention is computed tile by tile (see `Model.tile_tokens`). A tile with the answers of many pictures in it, which
+    are the sequences in `grown`, would compute all its tokens over the cells of all these pictures."""
+    answers = [entry for entry in entries if entry.sequences[0] in grown]
+    if not tile_tokens or len(entries) < tile_tokens or len(answers) in {0, len(entries)}:
+        return [list(entries)]
+    return [answers, [entry for entry in entries if entry.sequences[0] not in grown]]

@@ -16,7 +16,7 @@ from app.engine.worker.answering import Answering, NotFinite
 from app.engine.worker.encodings import Encodings
 from app.engine.worker.job import Asking, Job
 from app.engine.worker.protocol import Answered, Ask, Done, Started
-from app.engine.worker.reading import next_entries
+from app.engine.worker.reading import batches, next_entries
 from app.engine.worker.resident import Resident
 from app.engine.worker.room import Room
 from app.engine.worker.words import Logits
@@ -146,15 +146,17 @@ class Scheduler:
     # Questions
 
     def _step(self) -> None:
-        """All that is asked reads on, in one batch; the earlier a job came, the surer its place in it."""
+        """All that is asked reads on; the earlier a job came, the surer its place in it."""
         arriving = self._arrival[0] if self._arrival is not None else None
         for job in self._active:
             if job is not arriving:
                 self._ask_what_fits(job)
         by_sequence = {asking.sequence: (job, asking) for job in self._active for asking in job.asking.values()}
         entries = next_entries((asking for _, asking in by_sequence.values()), self._model.step_tokens)
-        for sequence, logits in decode.decode(self._model, entries):
-            self._heed(*by_sequence[sequence], logits)
+        grown = {sequence for sequence, (_, asking) in by_sequence.items() if asking.grown}
+        for batch in batches(entries, grown, self._model.tile_tokens):
+            for sequence, logits in decode.decode(self._model, batch):
+                self._heed(*by_sequence[sequence], logits)
 
     def _ask_what_fits(self, job: Job) -> None:
         while (asking := self._room.begin_next(job)) is not None:

@@ -1,7 +1,9 @@
 """What questions have in common is read once, and each reads all of its own in order."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,11 +14,11 @@ from app.engine.worker import decode
 from app.engine.worker.job import Asking
 from app.engine.worker.model import Model
 from app.engine.worker.plan import Prepared
-from app.engine.worker.reading import next_entries
+from app.engine.worker.reading import batches, next_entries
 from app.engine.worker.resident import Resident
 from app.engine.worker.words import Logits
 from tests.engine.jobs import BOUND, picture, probes
-from tests.engine.worker.desk import run
+from tests.engine.worker.desk import Desk, run
 
 Tokens = tuple[int, ...]
 #: Few different tokens, so that many begin alike.
@@ -122,3 +124,47 @@ def test_what_is_common_may_be_longer_than_a_step(resident: Resident, steps: lis
     shared = [entry for step in steps for entry in step if len(entry.sequences) > 1]
     assert len(shared) > resident.model.step_tokens
     assert together[1].log_yes == together[3].log_yes
+
+
+def test_answers_are_kept_out_of_a_batch_whose_attention_is_tiled() -> None:
+    answers = [decode.entry(5, 40, sequence, True) for sequence in (1, 2)]
+    question = [decode.entry(6, 30 + n, 3, n == 9) for n in range(10)]
+    entries = [*answers, *question]
+
+    assert batches(entries, {1, 2}, 12) == [answers, question]
+    assert batches(entries, {1, 2}, 13) == [entries]
+    assert batches(entries, {1, 2}, 0) == [entries]
+    assert batches(question, {1, 2}, 4) == [question]
+    assert batches(answers, {1, 2}, 2) == [answers]
+
+
+@pytest.mark.parametrize("tiled", [True, False])
+def test_another_pictures_answer_is_the_same_beside_many_questions_or_apart(
+    resident: Resident, monkeypatch: pytest.MonkeyPatch, tiled: bool
+) -> None:
+    """One picture's answer grows while the other's questions, more tokens than a tile has, are read."""
+    schema = json.dumps({"enum": ["an answer of so many words that it takes many steps"]})
+    long = Question("long", QuestionKind.GENERATE, "What is it?", 60, json_schema=schema)
+    alone = run(resident, picture(1), [long])[0].text
+    many = [*probes(), *(Question(f"more-{n}", QuestionKind.YES_NO, f"{n} things?") for n in range(12))]
+    expected = run(resident, picture(2), many)
+    real, mixed = decode.decode, []
+
+    def looked_at(model: Model, entries: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
+        grow = [len(entry.sequences) == 1 and bool(entry.wanted) for entry in entries]
+        mixed.append(len(entries) >= 64 and grow[:1] == [True] and not all(grow))
+        yield from real(model, entries)
+
+    monkeypatch.setattr(decode, "decode", looked_at)
+    tile_tokens = resident.model.tile_tokens if tiled else 0
+    desk = Desk(replace(resident, model=replace(resident.model, tile_tokens=tile_tokens)))
+    desk.submit(picture(1), [long], number=1)
+    desk.submit(picture(2), many, number=2)
+    desk.finish()
+    decode.forget(resident.model, wipe=True)
+
+    assert resident.model.tile_tokens == 64
+    assert any(mixed) is not tiled
+    assert desk.answers(1)[0].text == alone
+    for number, answer in desk.answers(2).items():
+        assert answer.log_yes == pytest.approx(expected[number].log_yes, abs=BOUND)
