@@ -60,7 +60,6 @@ from app.store.rulesets import SqlRulesets
 from app.store.session import Database
 from app.store.shadow import SqlShadow
 from app.store.ticks import SqlTicks
-from app.store.urls import driver_url, sqlite_path
 from app.web import console_handlers, problem_page
 
 _MIB = 1 << 20
@@ -86,7 +85,7 @@ def build(settings: Settings) -> Portcullis:
     engine = _engine(settings)
     pool = MediaPool(settings.media_workers, memory_mb=settings.media_worker_memory_mb, warm_up=[load_ocr])
     checkers = MediaPool(1, memory_mb=_CHECKER_MEMORY_MB, warm_up=[get_ready], worker_name="policy checker")
-    database = Database(database_url(settings))
+    database = Database(settings.database)
     evidence = LocalEvidenceStore(settings.data_dir / "evidence")
     decisions, audit_log = SqlDecisionStore(database), SqlAuditLog(database)
     desk = ReviewDesk(SqlCaseStore(database), lease_s=settings.lease_s)
@@ -188,36 +187,6 @@ def create_app(portcullis: Portcullis) -> Litestar:
 
 def admin_key_path(settings: Settings) -> Path:
     return settings.data_dir / "admin.key"
-
-
-def database_url(settings: Settings) -> str:
-    return settings.database_url or f"sqlite:///{settings.data_dir / 'portcullis.db'}"
-
-
-@asynccontextmanager
-async def open_audit_log(settings: Settings) -> AsyncIterator[AuditLog]:
-    """The log alone, beside a service that may be running. Raises StoreUnavailable and ConfigurationError."""
-    async with open_database(settings) as database:
-        yield SqlAuditLog(database)
-
-
-@asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """Beside a service that may be running, for commands that only look. Raises StoreUnavailable, and
-    ConfigurationError also where no service has kept a database: an empty one would look like nothing to find."""
-    configure_logs(level="error", as_json=settings.log_json)
-    url = database_url(settings)
-    path = sqlite_path(driver_url(url))
-    if path is not None and not path.is_file():
-        raise ConfigurationError(
-            f"there is no database at {path}: PORTCULLIS_DATA_DIR and PORTCULLIS_DATABASE_URL must be the service's"
-        )
-    database = Database(url)
-    await database.start()
-    try:
-        yield database
-    finally:
-        await database.aclose()
 
 
 def _open_data_dir(path: Path) -> None:

@@ -7,25 +7,44 @@ from rich.console import Console
 from rich.text import Text
 
 import app as portcullis
-from app.cli import audit, backtest, bench, lists, models, moderate, policy, serve
+from app.cli.lazy import Home, lazy_group
 from app.errors import PolicyConflict, PortcullisError
+
+HOMES = {
+    "serve": Home(
+        "app.cli.serve",
+        "Serve the API and the console until stopped. Everything else is set by PORTCULLIS_* (docs/settings.md).",
+    ),
+    "moderate": Home(
+        "app.cli.moderate",
+        "Moderate files and folders. Exit code 0: all passed; 1: something rejected or in review; 2: an error.",
+    ),
+    "policy": Home("app.cli.policy", "Check what decides, and try what might."),
+    "backtest": Home(
+        "app.cli.backtest",
+        "Decide the stored decisions again under another policy, and say what would have changed. Exit code 1: the "
+        "policy has problems.",
+    ),
+    "lists": Home("app.cli.lists", "The keyword lists: check them, try them, add to them."),
+    "audit": Home("app.cli.audit", "The audit log."),
+    "models": Home("app.cli.models", "The models that can be resident."),
+    "bench": Home("app.cli.bench", "Measure speed on this machine."),
+}
 
 cli = typer.Typer(
     name="portcullis",
+    cls=lazy_group(HOMES),
     help="Self-hosted content moderation: one resident vision-language model and a rules engine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cli.command("serve")(serve.serve)
-cli.command("moderate")(moderate.moderate)
-cli.command("backtest")(backtest.backtest)
-cli.add_typer(policy.commands, name="policy")
-cli.add_typer(lists.commands, name="lists")
-cli.add_typer(audit.commands, name="audit")
-cli.add_typer(models.commands, name="models")
-cli.add_typer(bench.commands, name="bench")
+
+
+@cli.callback()
+def _group() -> None:
+    """Self-hosted content moderation: one resident vision-language model and a rules engine."""
 
 
 @cli.command("version")

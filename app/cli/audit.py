@@ -6,10 +6,10 @@ import typer
 from rich.console import Console
 
 from app.audit.chain import ChainReport
+from app.cli.kept import open_audit_log
 from app.cli.settings import load_settings
-from app.main import open_audit_log
 
-commands = typer.Typer(help="The audit log.", no_args_is_help=True)
+commands = typer.Typer(help="The audit log.", no_args_is_help=True, add_completion=False)
 
 
 @commands.callback()

@@ -14,10 +14,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from app.cli.kept import open_database
 from app.cli.settings import load_settings
 from app.domain import Outcome
 from app.errors import ConfigurationError, MalformedRequest, PolicyInvalid
-from app.main import open_database
 from app.policy.backtest import Agreement, Flip, Report
 from app.policy.load import load_ruleset
 from app.policy.plot import plot
@@ -30,9 +30,12 @@ from app.settings import Settings
 from app.signals.keywords import AhoCorasickMatcher
 from app.store import SqlArchive
 
+commands = typer.Typer(add_completion=False)
+
 _SHOWN_EXAMPLES = 3
 
 
+@commands.command()
 def backtest(
     policy: Annotated[Path, typer.Argument(help="The policy that might decide.")],
     *,

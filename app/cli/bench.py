@@ -8,9 +8,14 @@ import typer
 
 from app.errors import ConfigurationError
 
-commands = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
+commands = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True, add_completion=False)
 
 _ROOT = Path(__file__).resolve().parents[2]
+
+
+@commands.callback()
+def _group() -> None:
+    """Measure speed on this machine."""
 
 
 @commands.command(

@@ -19,7 +19,9 @@ from app.logs import configure_logs
 from app.policy.lists import load_lists, parse_list
 from app.signals.keywords import AhoCorasickMatcher
 
-commands = typer.Typer(help="The keyword lists: check them, try them, add to them.", no_args_is_help=True)
+commands = typer.Typer(
+    help="The keyword lists: check them, try them, add to them.", no_args_is_help=True, add_completion=False
+)
 
 RulesDir = Annotated[Path | None, typer.Option(help="The keyword lists; default PORTCULLIS_RULES_DIR.")]
 _OPTION_HELP = "As in the file: exact, word, inside, allow, regex, builtin, until=2027-01-31, severity=high."

@@ -10,7 +10,7 @@ from app.cli.settings import load_settings
 from app.engine import download
 from app.engine.catalogue import entry_paths, load_catalogue, require_files
 
-commands = typer.Typer(help="The models that can be resident.", no_args_is_help=True)
+commands = typer.Typer(help="The models that can be resident.", no_args_is_help=True, add_completion=False)
 
 ModelId = Annotated[str, typer.Argument(metavar="ID", help="A model id, as `portcullis models list` shows it.")]
 

@@ -21,6 +21,8 @@ from app.main import build
 from app.moderation.pipeline import Upload
 from app.service import Service
 
+commands = typer.Typer(add_completion=False)
+
 #: What is picked up in folders; a file named outright is always tried.
 _PICTURE_SUFFIXES = frozenset({".avif", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 
@@ -48,6 +50,7 @@ class Judged:
         return self.decision.outcome.value if self.decision is not None else "error"
 
 
+@commands.command()
 def moderate(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, and folders to search for pictures.")],
     as_json: Annotated[

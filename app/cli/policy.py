@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from app.cli import shadow
+from app.cli.kept import open_database
 from app.cli.settings import load_settings
 from app.domain import DecisionRecord, Mode
 from app.errors import ConfigurationError, PolicyInvalid
-from app.main import open_database
 from app.policy.cases import cases_path, run_cases
 from app.policy.explain import Explanation, explain
 from app.policy.load import load_ruleset
@@ -22,13 +22,13 @@ from app.settings import Settings
 from app.signals.keywords import AhoCorasickMatcher
 from app.store import SqlDecisionStore, SqlRulesets
 
-commands = typer.Typer(help="Check what decides.", no_args_is_help=True)
+commands = typer.Typer(help="Check what decides, and try what might.", no_args_is_help=True, add_completion=False)
 commands.add_typer(shadow.commands, name="shadow")
 
 
 @commands.callback()
 def _group() -> None:
-    """Check what decides."""
+    """Check what decides, and try what might."""
 
 
 @commands.command("check")

@@ -16,6 +16,8 @@ from app.errors import ConfigurationError
 from app.main import Portcullis, admin_key_path, build, create_app
 from app.settings import Settings
 
+commands = typer.Typer(add_completion=False)
+
 #: A picture with a listed term in it, so that the first request of a newcomer is a real one.
 _SAMPLE = Path(__file__).resolve().parents[2] / "docs" / "samples" / "forged-papers.png"
 
@@ -23,6 +25,7 @@ _SAMPLE = Path(__file__).resolve().parents[2] / "docs" / "samples" / "forged-pap
 _GRACE_S = 60
 
 
+@commands.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (PORTCULLIS_HOST).")] = None,
     port: Annotated[

@@ -10,10 +10,10 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Console
 
+from app.cli.kept import open_database
 from app.cli.settings import load_settings
 from app.domain import Outcome
 from app.errors import ConfigurationError, PolicyInvalid, PolicyTestsFailed
-from app.main import open_database
 from app.policy.live import LiveRuleset
 from app.policy.shadow import ShadowPolicy, shadow_path
 from app.policy.shadow_report import ShadowReport, ShadowReports, report_on
@@ -26,7 +26,7 @@ _SHOWN_EXAMPLES = 3
 
 T = TypeVar("T")
 
-commands = typer.Typer(help="Try a whole policy beside the live one.", no_args_is_help=True)
+commands = typer.Typer(help="Try a whole policy beside the live one.", no_args_is_help=True, add_completion=False)
 
 Why = Annotated[str | None, typer.Option(help="Kept in the history and the audit log.")]
 

@@ -1,0 +1,38 @@
+"""What a service has kept, for commands that only look at it, beside a service that may be running."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.audit.ports import AuditLog
+from app.errors import ConfigurationError
+from app.logs import configure_logs
+from app.settings import Settings
+from app.store.audit import SqlAuditLog
+from app.store.session import Database
+from app.store.urls import driver_url, sqlite_path
+
+
+@asynccontextmanager
+async def open_audit_log(settings: Settings) -> AsyncIterator[AuditLog]:
+    """Raises StoreUnavailable and ConfigurationError."""
+    async with open_database(settings) as database:
+        yield SqlAuditLog(database)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """Raises StoreUnavailable, and ConfigurationError also where no service has kept a database: an empty one would
+    look like nothing to find."""
+    configure_logs(level="error", as_json=settings.log_json)
+    url = settings.database
+    path = sqlite_path(driver_url(url))
+    if path is not None and not path.is_file():
+        raise ConfigurationError(
+            f"there is no database at {path}: PORTCULLIS_DATA_DIR and PORTCULLIS_DATABASE_URL must be the service's"
+        )
+    database = Database(url)
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.aclose()
