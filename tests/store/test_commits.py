@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 from sqlmodel import col, select
+from structlog.testing import capture_logs
 
 from app.errors import StoreUnavailable
 from app.store import Database, SqlAuditLog, SqlDecisionStore
@@ -143,9 +144,11 @@ async def test_a_disk_that_is_full_leaves_nobody_with_a_false_answer(sqlite: Sql
 
         await database.transact(fill)
         records = [samples.record() for _ in range(12)]
-        ends = await asyncio.gather(
-            *(store.record(one, [samples.event(one.decision.id)], None) for one in records), return_exceptions=True
-        )
+        with capture_logs() as logs:
+            ends = await asyncio.gather(
+                *(store.record(one, [samples.event(one.decision.id)], None) for one in records), return_exceptions=True
+            )
+        assert {entry["reason"] for entry in logs} == {"OperationalError: database or disk is full"}
         answered = {one.decision.id for one, end in zip(records, ends, strict=True) if end == one.decision}
         assert answered < {one.decision.id for one in records}
         assert {type(end) for end in ends if isinstance(end, BaseException)} == {StoreUnavailable}
