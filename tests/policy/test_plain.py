@@ -48,8 +48,22 @@ TEXTS = st.sampled_from(["'a'", '"a"', "''", "'''a'''", "'a\"b'", "'\\n'", "r'a'
 OPERATORS = st.sampled_from(["<", "<=", ">", ">=", "==", "!=", "=", "=>", "in", "&&", "+"])
 BLANKS = st.sampled_from(["", " ", "  ", "\t", "\n"])
 COMPARISONS = st.builds(lambda *parts: "".join(parts), NAMES, BLANKS, OPERATORS, BLANKS, NAMES | NUMBERS | TEXTS)
-CONDITIONS = COMPARISONS | st.builds(
-    lambda *parts: "".join(parts), COMPARISONS, BLANKS, st.sampled_from(["&&", "||", "&", ";"]), BLANKS, COMPARISONS
+#: Mostly sound, and mostly plain.
+LIKELY = st.builds(
+    lambda *parts: "".join(parts),
+    st.sampled_from([*VOCABULARY.kinds]),
+    st.sampled_from(["", " "]),
+    st.sampled_from(["<", "<=", ">", ">=", "==", "!="]),
+    st.sampled_from(["", " "]),
+    st.sampled_from([*VOCABULARY.kinds]) | NUMBERS | TEXTS,
+)
+CONDITIONS = (
+    LIKELY
+    | st.builds("{}{}{}".format, LIKELY, st.sampled_from(["&&", " || "]), LIKELY)
+    | COMPARISONS
+    | st.builds(
+        lambda *parts: "".join(parts), COMPARISONS, BLANKS, st.sampled_from(["&&", "||", "&", ";"]), BLANKS, COMPARISONS
+    )
 )
 
 
