@@ -296,12 +296,17 @@ def test_a_picture_seen_before_is_not_encoded_again(desk: Desk, monkeypatch: pyt
     assert [again[n].log_yes for n in first] == pytest.approx([first[n].log_yes for n in first], abs=BOUND)
 
 
+#: Which of `everything_asked` are held by a grammar: to a few words, and to a text so long that the pictures of other
+#: jobs come in while it grows. What this model says of itself is over before the next picture is in.
+HELD, LONG = 14, 15
+LONG_TEXT = "abcdefghijklmnopqrstuvwxyz" * 2
+
 #: Of each job: its picture, its questions, its priority, the turns until the next comes, the questions given up then.
 Mix = list[tuple[int, list[int], int, int, set[int]]]
 JOBS = st.lists(
     st.tuples(
         st.integers(0, 2),
-        st.lists(st.sampled_from([*range(8), 12, 13, 14]), min_size=1, max_size=6),
+        st.lists(st.sampled_from([*range(8), 12, 13, HELD, LONG]), min_size=1, max_size=6),
         st.integers(0, 1),
         st.integers(0, 3),
         st.just(set()) | st.sets(st.integers(0, 5), max_size=3),
@@ -311,14 +316,11 @@ JOBS = st.lists(
 )
 
 
-#: Which of these is held by a grammar.
-HELD = 14
-
-
 def everything_asked() -> list[Question]:
     kind = Question("kind", QuestionKind.CHOICE, "Which word is it?", choices=("Yes", "zzz", "zq"))
     held = Question("json", QuestionKind.GENERATE, "Describe the image.", 12, json_schema='{"enum": ["a", "bc", 7]}')
-    return [*probes(), caption(6), kind, held]
+    long = Question("long", QuestionKind.GENERATE, "Describe the image.", 60, json_schema=f'{{"const": "{LONG_TEXT}"}}')
+    return [*probes(), caption(6), kind, held, long]
 
 
 @settings(max_examples=25)
@@ -358,6 +360,8 @@ def test_any_mix_of_jobs_gives_what_each_gives_alone(
             assert (answer.text is None) == (expected.text is None)
             if chosen[place] == HELD:
                 assert json.loads(answer.text or "") in {"a", "bc", 7}
+            if chosen[place] == LONG:
+                assert json.loads(answer.text or "") == LONG_TEXT
 
 
 def test_the_mix_would_show_another_picture(alone: dict[tuple[int, int], Answered]) -> None:
@@ -367,6 +371,16 @@ def test_the_mix_would_show_another_picture(alone: dict[tuple[int, int], Answere
         assert max(apart) > 2 * BOUND
 
 
+def test_the_mix_has_several_pictures_in_work_at_once(desk: Desk) -> None:
+    """The other control: the next picture comes in, is asked about and goes while the long answer grows."""
+    everything = everything_asked()
+    desk.submit(make_picture(0), [everything[LONG]], number=1)
+    desk.submit(make_picture(1), [everything[0]], number=2)
+    desk.finish()
+
+    assert [said.job for said in desk.said if isinstance(said, Done)] == [2, 1]
+
+
 @pytest.fixture(scope="module")
 def alone(resident: Resident) -> dict[tuple[int, int], Answered]:
     """What each question gets when it is asked plainly of each picture."""
@@ -374,7 +388,7 @@ def alone(resident: Resident) -> dict[tuple[int, int], Answered]:
     return {
         (seed, n): answer
         for seed in range(3)
-        for n in (*range(8), 12, 13, 14)
+        for n in (*range(8), 12, 13, HELD, LONG)
         for answer in run(resident, make_picture(seed), [everything[n]]).values()
     }
 
