@@ -1,9 +1,12 @@
 """llama.cpp's own settings: what goes together is found out early, and what was chosen is said."""
 
+import asyncio
+import resource
 from dataclasses import replace
 
 import pytest
 
+from app.engine import process as engine_process
 from app.engine.base import EngineConfig, ModelFiles
 from app.engine.process import EngineProcess
 from app.engine.runtime import Runtime
@@ -69,6 +72,23 @@ async def test_the_start_up_line_counts_the_memory_of_each_part(demo_config: Eng
 async def test_a_context_larger_than_the_machine_is_refused_before_it_is_made(demo_config: EngineConfig) -> None:
     with pytest.raises(TooLittleMemory, match=r"needs at least [\d.]+ GiB of memory \(.*context [\d.]+\) and"):
         await started(demo_config, context_tokens=4_000_000_000)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the limits of another process are set on Linux alone")
+async def test_memory_that_runs_out_while_it_loads_is_told_from_a_broken_file(
+    demo_config: EngineConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU or llama.cpp's own work takes is not known beforehand: here its cells fit and its work does not."""
+    spawn = engine_process._spawn
+
+    async def little() -> asyncio.subprocess.Process:
+        process = await spawn()
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (2_000_000_000, 2_000_000_000))
+        return process
+
+    monkeypatch.setattr(engine_process, "_spawn", little)
+    with pytest.raises(TooLittleMemory, match=r"cannot make a context of 2000000 tokens .* failed to allocate"):
+        await started(demo_config, context_tokens=2_000_000)
 
 
 async def test_settings_that_do_not_suit_the_model_are_said_in_llama_cpps_words(demo_config: EngineConfig) -> None:

@@ -6,7 +6,7 @@ import llama_cpp
 from llama_cpp import mtmd_cpp
 
 from app.engine.worker import logs
-from app.errors import EngineError, ModelFileCorrupt, ModelUnsupported, ProjectorMismatch
+from app.errors import EngineError, ModelFileCorrupt, ModelUnsupported, ProjectorMismatch, TooLittleMemory
 
 #: Parts of llama.cpp's own words, and what they mean. It gives no codes.
 _MEANINGS: dict[str, type[EngineError]] = {
@@ -15,13 +15,16 @@ _MEANINGS: dict[str, type[EngineError]] = {
     "unknown projector type": ModelUnsupported,
     "unsupported decoder rope type": ModelUnsupported,
     "mismatch between text model": ProjectorMismatch,
+    "unable to allocate": TooLittleMemory,
+    "failed to allocate": TooLittleMemory,
+    "out of memory": TooLittleMemory,
 }
 
 
-def refusal(what: str) -> EngineError:
-    """Of a file that llama.cpp has just refused; `what` begins the sentence."""
+def refusal(what: str, otherwise: type[EngineError] = ModelFileCorrupt) -> EngineError:
+    """Of what llama.cpp has just refused; `what` begins the sentence, and it is `otherwise` where nothing says more."""
     said = logs.troubles()
-    meaning = next((error for words, error in _MEANINGS.items() if words in said), ModelFileCorrupt)
+    meaning = next((error for words, error in _MEANINGS.items() if words in said), otherwise)
     return meaning(f"{what}: {said or 'no reason given'}")
 
 

@@ -151,9 +151,8 @@ def _load_context(model: Any, order: Load, least_step: int) -> Any:
     params.no_perf = True
     context = llama_cpp.llama_init_from_model(model, params)
     if not context:
-        raise EngineUnavailable(
-            f"llama.cpp cannot make a context of {order.context_tokens} tokens with these settings: "
-            f"{logs.troubles() or 'no reason given'}"
+        raise fitness.refusal(
+            f"llama.cpp cannot make a context of {order.context_tokens} tokens with these settings", EngineUnavailable
         )
     return context
 
