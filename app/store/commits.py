@@ -87,6 +87,7 @@ class Commits:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
+            self._close_queue()  # a task that is cancelled before its first step does not come to it
         await self._writer.aclose()
 
     async def _work_off(self) -> None:
@@ -95,8 +96,11 @@ class Commits:
                 await self._next()
         finally:
             self._task = None
-            _refuse(self._queue, StoreUnavailable("the database is closed"))
-            self._queue.clear()
+            self._close_queue()
+
+    def _close_queue(self) -> None:
+        _refuse(self._queue, StoreUnavailable("the database is closed"))
+        self._queue.clear()
 
     async def _next(self) -> None:
         """The next group, or the end of the patience of those that have waited longest."""

@@ -151,6 +151,17 @@ async def test_who_waits_for_a_turn_while_the_database_closes_is_told_so(sqlite:
         assert await slots(database) == [1]
 
 
+async def test_who_comes_in_the_moment_in_which_the_database_closes_is_told_so(sqlite: SqliteServer) -> None:
+    url = sqlite.new_url()
+    async with opened(url) as database:
+        coming = asyncio.create_task(database.transact(tick(1)))
+        await asyncio.gather(database.aclose())
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(coming, 10)
+    async with opened(url) as database:
+        assert await slots(database) == []
+
+
 async def test_the_wait_for_a_turn_counts_for_it_too(sqlite: SqliteServer) -> None:
     patience_ms: list[int] = []
     pause = Pause()
