@@ -20,8 +20,11 @@ class EvidenceRecords(Protocol):
         """SHA-256 of pictures whose every decision passed before then, with no case of theirs undecided."""
         ...
 
-    async def evidence_deleted(self, pictures: Sequence[str], *, at: datetime, events: Sequence[AuditEvent]) -> None:
-        """Note that these pictures' bytes are gone, with the events, in one transaction."""
+    async def evidence_deleted(
+        self, pictures: Sequence[str], *, seen_before: datetime, at: datetime, events: Sequence[AuditEvent]
+    ) -> None:
+        """Note that these pictures' bytes are gone, with the events, in one transaction; but not of those that a
+        decision was about since: they have been put again."""
         ...
 
     async def unknown_evidence(self, pictures: Sequence[str]) -> list[str]:

@@ -53,7 +53,8 @@ class Retention:
         gone = [picture for picture in pictures if await self._files.delete_if_put_before(picture, put_before)]
         if gone:
             now = self._clock()
-            await self._records.evidence_deleted(gone, at=now, events=[_deleted(p, reason, now) for p in gone])
+            events = [_deleted(picture, reason, now) for picture in gone]
+            await self._records.evidence_deleted(gone, seen_before=put_before, at=now, events=events)
             log.info("evidence deleted", action="evidence_deleted", pictures=len(gone), reason=reason)
         return len(gone)
 

@@ -38,10 +38,16 @@ class SqlRetention:
         async with self._database.reading() as session:
             return list((await session.exec(query)).all())
 
-    async def evidence_deleted(self, pictures: Sequence[str], *, at: datetime, events: Sequence[AuditEvent]) -> None:
-        """Note that these pictures' bytes are gone, with the events, in one transaction."""
+    async def evidence_deleted(
+        self, pictures: Sequence[str], *, seen_before: datetime, at: datetime, events: Sequence[AuditEvent]
+    ) -> None:
+        """Note that these pictures' bytes are gone, with the events, in one transaction. One that was seen since has
+        been put again: of that one only the event is written."""
+        gone = update(PictureRow).where(
+            col(PictureRow.sha256).in_(pictures), col(PictureRow.last_seen_at) < seen_before
+        )
         async with self._database.writing() as session:
-            await session.exec(update(PictureRow).where(col(PictureRow.sha256).in_(pictures)).values(deleted_at=at))
+            await session.exec(gone.values(deleted_at=at))
             await put_events(session, events)
 
     async def unknown_evidence(self, pictures: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -188,3 +189,25 @@ def test_a_time_on_its_way_is_longer_than_any_decision_takes() -> None:
     (longest_s,) = [bound.le for bound in Settings.model_fields["max_deadline_s"].metadata if hasattr(bound, "le")]
 
     assert timedelta(seconds=longest_s) * 5 < IN_FLIGHT
+
+
+async def test_a_picture_that_is_put_again_before_its_removal_is_noted_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other pictures of the batch are removed meanwhile, so this can take seconds."""
+    picture = await world.uploaded(b"again")
+    world.clock.forward(_KEEP * 2)
+    note = world.records.evidence_deleted
+
+    async def late(*args: Any, **kwargs: Any) -> None:
+        await world.uploaded(b"again", Outcome.REVIEW)
+        await note(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.records, "evidence_deleted", late)
+        assert await world.retention.remove_passed() == 1
+    world.clock.forward(IN_FLIGHT * 2)
+
+    assert await world.retention.remove_unclaimed() == 0
+    assert await world.has(picture)
+    assert await world.audited() == [("evidence.deleted", picture, "passed")]

@@ -100,7 +100,7 @@ async def test_a_review_without_any_case_keeps_the_picture(world: World) -> None
 
 async def test_what_is_deleted_is_expired_no_more_until_it_is_seen_again(world: World) -> None:
     await world.decided(Outcome.PASS, samples.NOON)
-    await world.retention.evidence_deleted([_PICTURE.sha256], at=_NOW, events=[samples.event()])
+    await world.retention.evidence_deleted([_PICTURE.sha256], seen_before=_NOW, at=_NOW, events=[samples.event()])
 
     assert await world.expired() == []
     assert await SqlAuditLog(world.database).pending() == 1

@@ -134,7 +134,7 @@ _OPERATIONS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "knows": lambda database: SqlRulesets(database).knows("d"),
     "find_ruleset": lambda database: SqlRulesets(database).find("d"),
     "expired": lambda database: SqlRetention(database).expired_evidence(passed_before=_NOW, limit=1),
-    "deleted": lambda database: SqlRetention(database).evidence_deleted(["a"], at=_NOW, events=[]),
+    "deleted": lambda database: SqlRetention(database).evidence_deleted(["a"], seen_before=_NOW, at=_NOW, events=[]),
     "unknown": lambda database: SqlRetention(database).unknown_evidence(["a"]),
     "tick": lambda database: SqlTicks(database).take("job", 1),
 }
