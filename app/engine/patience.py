@@ -1,24 +1,35 @@
 """How long the engine process may be silent before it counts as hung."""
 
+from collections import deque
+
 _LEAST_S = 5.0
 #: The machine may be this much busier than when the longest call was measured.
 _BUSIER = 3.0
+#: A machine that stood still for a while makes one turn look long. So much of one is believed at most, unless the
+#: process was that slow from the start: within a longer one no upload is answered in time anyway, and a process that
+#: hangs must not keep the others waiting for a quarter of an hour.
+_MOST_LEARNT_S = 60.0
+#: After so many jobs a long turn is forgotten.
+_REMEMBERED = 64
 
 
 class Patience:
     """A call of llama.cpp cannot be interrupted, and on a slow machine a large picture takes a minute: to kill the
     process over one would cost a reload for nothing, and the same again for the next. So the patience follows what the
-    process itself has measured, unless `fixed_s` says otherwise."""
+    process itself has measured lately, unless `fixed_s` says otherwise."""
 
     def __init__(self, fixed_s: float | None, longest_call_s: float) -> None:
         self._fixed_s = fixed_s
-        self._longest_call_s = longest_call_s
+        self._reckoned_s = longest_call_s
+        self._learnt_s: deque[float] = deque(maxlen=_REMEMBERED)
 
     def learn(self, call_s: float) -> None:
-        """So long did one turn of the process take."""
-        self._longest_call_s = max(self._longest_call_s, call_s)
+        """So long did the longest turn of the process take since the last one that was learnt."""
+        self._learnt_s.append(min(call_s, _MOST_LEARNT_S))
 
     @property
     def grace_s(self) -> float:
         """From a job's deadline to the end of patience."""
-        return self._fixed_s if self._fixed_s is not None else max(_LEAST_S, _BUSIER * self._longest_call_s)
+        if self._fixed_s is not None:
+            return self._fixed_s
+        return max(_LEAST_S, _BUSIER * max(self._reckoned_s, *self._learnt_s, 0.0))

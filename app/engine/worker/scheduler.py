@@ -191,6 +191,7 @@ class Scheduler:
         if job.prefix is not None:
             job.prefix.close()
         job.done(self._clock(), longest_turn_s=self._longest_turn_s)
+        self._longest_turn_s = 0.0
 
     def _leave(self, job: Job) -> None:
         if self._arrival is not None and self._arrival[0] is job:

@@ -471,3 +471,25 @@ def test_jobs_too_large_to_be_in_work_together_take_turns(resident: Resident, de
         assert {answer.status for answer in desk.answers(number).values()} == {Status.OK}
     ends = [said.job for said in desk.said if isinstance(said, Done)]
     assert ends.index(1) < ends.index(8)
+
+
+def test_a_long_turn_is_told_once(desk: Desk) -> None:
+    """It must not make the process look slow for the rest of its life."""
+    passes_s = [2.0]
+
+    def clock() -> float:
+        desk.now += passes_s[0]
+        return desk.now
+
+    desk.scheduler._clock = clock
+    desk.submit(make_picture(0), probes()[:1])
+    desk.finish()
+    passes_s[0] = 0.001
+    desk.submit(make_picture(1), probes()[:1], number=2)
+    desk.finish()
+
+    slow, quick = desk.done(1), desk.done(2)
+    assert slow is not None
+    assert quick is not None
+    assert slow.longest_turn_ms >= 2000
+    assert quick.longest_turn_ms < 100
