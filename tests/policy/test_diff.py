@@ -75,6 +75,8 @@ def test_of_a_large_change_the_rules_are_told() -> None:
         ("a\n" * 199 + "b\n", "c\n" + "a\nd\n" * 199),
         ("\n" * 500_000, "a" + "\n" * 400_000),
         ("- id: a\n" * 60_000, "- id: b\n" * 60_000),
+        ("x\n" * 400, "y\n" * 400 + "-" + " " * 500_000),
+        ("x\n" * 400, "y\n" * 400 + "- {" + " \t" * 250_000),
     ],
 )
 def test_no_texts_take_long_to_compare(old: str, new: str) -> None:
