@@ -9,7 +9,7 @@ from app.policy.source import Path
 _PERCENT = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*%\s*")
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 _THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:[,_' ]\d{3})+")
-_NUMBER = re.compile(r"[-+]?\d*\.?\d+")
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)")
 #: Fields whose text is given by language.
 _BY_LANGUAGE = frozenset({"title", "reason", "questions", "facts"})
 _YES, _NO = frozenset({"yes", "on", "y", "true", "1"}), frozenset({"no", "off", "n", "false", "0"})

@@ -1,5 +1,6 @@
 """Policies that are made to hurt are refused for their size, with few words, before they cost anything."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -106,6 +107,14 @@ def test_a_line_of_any_length_is_shown_where_the_mistake_is() -> None:
     _, line, caret, *_ = problem.render().splitlines()
     assert line[caret.index("^") :].startswith("oops: 1}")
     assert len(line) < 200
+
+
+def test_a_text_of_any_length_in_place_of_a_number_is_told_at_once() -> None:
+    text = HEAD + "thresholds: {high: " + "1" * 500_000 + "x}\nrules:\n" + rule(1, "image.width > 9")
+    began = time.process_time()
+    with pytest.raises(PolicyInvalid, match="must be a number"):
+        build_ruleset(text.encode(), ())
+    assert time.process_time() - began < 5
 
 
 def test_what_was_in_force_before_there_were_limits_can_be_built_again() -> None:
