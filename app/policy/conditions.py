@@ -198,7 +198,7 @@ class Compiler:
 
     def _read(self, text: str) -> Condition | None:
         """A plain condition."""
-        tree = self._plain.read(text)
+        tree = self._plain.read(text) if len(text) <= MAX_CONDITION_CHARS else None
         return None if tree is None else self._condition(text, _names(tree), tree)
 
     def _compiled(self, text: str) -> Condition:

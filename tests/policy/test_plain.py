@@ -109,3 +109,9 @@ def test_what_most_policies_are_made_of_is_plain(text: str) -> None:
 )
 def test_what_needs_a_closer_look_is_left_to_the_library(text: str) -> None:
     assert PLAIN.read(text) is None
+
+
+@pytest.mark.parametrize("text", [f"context.surface == '{'a' * 2000}'", f"probes.a.p{' ' * 2000}> 0.5"])
+def test_what_is_too_long_is_refused_however_plain_it_is(text: str) -> None:
+    with pytest.raises(ConditionInvalid, match="at most 2000 characters"):
+        Compiler(VOCABULARY).compile(text)
