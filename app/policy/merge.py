@@ -28,6 +28,10 @@ class Combined(Source):
 
     owners: Mapping[Path, tuple[Source, Path]] = field(default_factory=dict)
 
+    def has(self, path: Path) -> bool:
+        owned = self._owned(path)
+        return Source.has(self, path) if owned is None else owned[0].has(owned[1])
+
     def problem(self, path: Path, message: str, *, hint: str | None = None, after: str | None = None) -> PolicyProblem:
         if (owned := self._owned(path)) is not None:
             return owned[0].problem(owned[1], message, hint=hint, after=after)

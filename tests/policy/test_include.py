@@ -119,6 +119,12 @@ class TestProblems:
             "rules/goods.yaml:2:37: unknown name `probes.aa.p`",
         ]
 
+    def test_of_what_can_never_be_on_a_surface_are_told_at_the_threshold(self, tmp_path: Path) -> None:
+        files = FILES | {
+            "numbers.yaml": "thresholds: {high: 0.9}\nsurfaces:\n  chat:\n    thresholds:\n      high: 2\n"
+        }
+        assert refused(tmp_path, files) == ["numbers.yaml:5:7: `r1` can never be true on this surface"]
+
     def test_of_yaml_are_told_there_and_nothing_is_said_of_what_the_file_would_have_defined(
         self, tmp_path: Path
     ) -> None:
