@@ -1,6 +1,6 @@
 """A policy as one surface has it: thresholds of its own, and rules that are otherwise than elsewhere."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from app.domain import Mode, Outcome
@@ -18,11 +18,25 @@ _DIVISIONS = ("_/_", "_%_")
 
 def surface_program(base: Program, compiled: Iterable[CompiledRule], name: str, surface: Surface) -> Program:
     """What decides on the surface; `compiled` are all rules of the policy, drafts too."""
+    steps = surface_steps(base, compiled, name, surface)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            program: Program = end.value
+            return program
+
+
+def surface_steps(
+    base: Program, compiled: Iterable[CompiledRule], name: str, surface: Surface
+) -> Generator[None, None, Program]:
+    """As `surface_program`, a step for each rule."""
     own = {f"thresholds.{threshold}": value for threshold, value in surface.thresholds.items()}
     # A threshold keeps the type that its conditions were compiled for.
     thresholds = {name: type(value)(own.get(name, value)) for name, value in base.thresholds.items()}
     rules = []
     for one in compiled:
+        yield
         rule = _overridden(one.rule, surface.rules.get(one.rule.id))
         if rule is None or rule.mode is Mode.DRAFT:
             continue

@@ -15,7 +15,7 @@ from app.policy.compile import base_program, read_sources
 from app.policy.conditions import CheckedCondition, Compiler, Condition
 from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Ruleset, Tree
 from app.policy.schema import Policy, Rule
-from app.policy.surfaces import surface_program
+from app.policy.surfaces import surface_steps
 from app.policy.vocabulary import Vocabulary
 
 _PROTOCOL = pickle.HIGHEST_PROTOCOL
@@ -94,8 +94,8 @@ class Unpacker:
         self._before: tuple[Compiler, Mapping[PackedRule, CompiledRule]] | None = None
 
     def steps(self, packed: PackedRuleset, lists: Sequence[KeywordList]) -> Generator[None, None, Ruleset]:
-        """The ruleset, a step for each rule. `lists` has at least those that it is made with. Only for what another
-        process of this service has packed."""
+        """The ruleset, a step for each condition, and for each rule of each surface. `lists` has at least those that it
+        is made with. Only for what another process of this service has packed."""
         rest: _Rest = pickle.loads(packed.rest)  # noqa: S301 - our own process
         before, made_before = self._before or (None, {})
         compiler = Compiler(rest.vocabulary, before=before)
@@ -103,25 +103,31 @@ class Unpacker:
         rules = {}
         for piece in packed.rules:
             yield
-            rules[piece] = known.get(piece) or _unpack_rule(piece, compiler)
+            rules[piece] = known.get(piece) or (yield from _unpack_rule(piece, compiler))
         self._before = compiler, rules
         return (yield from _put_together(packed, rest, [rules[piece] for piece in packed.rules], compiler, lists))
 
 
-def _unpack_rule(piece: PackedRule, compiler: Compiler) -> CompiledRule:
+def _unpack_rule(piece: PackedRule, compiler: Compiler) -> Generator[None, None, CompiledRule]:
     packed_rule, packed_tree, binding = piece
     rule: Rule = pickle.loads(packed_rule)  # noqa: S301
-    return CompiledRule.of(rule, _joined(pickle.loads(packed_tree), compiler), binding)  # noqa: S301
+    tree = yield from _joined(pickle.loads(packed_tree), compiler)  # noqa: S301
+    return CompiledRule.of(rule, tree, binding)
 
 
-def _joined(piece: _Piece, compiler: Compiler) -> Tree:
+def _joined(piece: _Piece, compiler: Compiler) -> Generator[None, None, Tree]:
+    """A step for each condition: one rule may have as many as a policy may."""
     if isinstance(piece, CheckedCondition | str):
+        yield
         return compiler.take_over(piece)
     join, pieces = piece
-    parts = tuple(_joined(part, compiler) for part in pieces)
+    parts: list[Tree] = []
+    for part in pieces:
+        made = yield from _joined(part, compiler)
+        parts.append(made)
     if join is Not:
         return Not(parts[0])
-    return AnyOf(parts) if join is AnyOf else AllOf(parts)
+    return AnyOf(tuple(parts)) if join is AnyOf else AllOf(tuple(parts))
 
 
 def _put_together(
@@ -136,8 +142,7 @@ def _put_together(
     program = base_program(rules, compiler, rest.vocabulary.thresholds)
     surfaces = {}
     for name, surface in rest.policy.surfaces.items():
-        yield
-        surfaces[name] = surface_program(program, rules, name, surface)
+        surfaces[name] = yield from surface_steps(program, rules, name, surface)
     return Ruleset(
         digest=packed.digest,
         policy_digest=rest.policy_digest,
