@@ -29,6 +29,8 @@ _DIGEST_BYTES = 16
 _PART_OVERHEAD_BYTES = 250
 #: The same of a picture: its shelf, two places in order, its key.
 _SHELF_OVERHEAD_BYTES = 900
+#: One picture takes at most such a part of the memory: each caption that it comes with adds to what is known of it.
+_SHARES = 4
 #: Names of what can be asked: a few dozen of each policy, model and kind of frame plan.
 _NAMES_KEPT = 2048
 
@@ -61,10 +63,18 @@ class _Shelf:
     size_bytes: int = _SHELF_OVERHEAD_BYTES
     parts: dict[bytes, bytes] = field(default_factory=dict)
 
-    def add(self, of: bytes, kept: bytes) -> None:
-        before = self.parts.get(of)
-        self.size_bytes += len(kept) + _PART_OVERHEAD_BYTES if before is None else len(kept) - len(before)
+    def add(self, of: bytes, kept: bytes, *, room_bytes: int) -> None:
+        """What was added first goes first where it is more than the room; this itself stays."""
+        self._remove(of)
+        self.size_bytes += len(kept) + _PART_OVERHEAD_BYTES
         self.parts[of] = kept
+        while self.size_bytes > room_bytes and len(self.parts) > 1:
+            self._remove(next(iter(self.parts)))
+
+    def _remove(self, of: bytes) -> None:
+        before = self.parts.pop(of, None)
+        if before is not None:
+            self.size_bytes -= len(before) + _PART_OVERHEAD_BYTES
 
 
 class FindingsCache:
@@ -122,7 +132,7 @@ class FindingsCache:
             return
         self._expire()
         shelf = self._taken(part.picture) or _Shelf(self._clock() + self._limits.ttl_s)
-        shelf.add(part.of, kept)
+        shelf.add(part.of, kept, room_bytes=self._limits.bytes_kept // _SHARES)
         if shelf.size_bytes <= self._limits.bytes_kept:
             self._make_room(shelf.size_bytes)
             self._by_use[part.picture] = shelf

@@ -120,6 +120,28 @@ async def test_a_picture_that_would_fill_the_cache_alone_is_not_kept() -> None:
     assert (cache.size_bytes, cache.pictures) == (0, 0)
 
 
+async def test_a_picture_of_which_ever_more_is_known_leaves_others_their_room() -> None:
+    """As one does that comes with another caption each time."""
+    cache = cache_of(bytes_kept=64_000)
+    for number in range(20):
+        cache.put(text_of(cache, f"other {number}"), text("small"))
+    before = cache.size_bytes
+    for number in range(1000):
+        cache.put(text_of(cache, "aa", f"caption {number}"), text("small"))
+        assert cache.size_bytes <= before + 64_000 // 4
+    assert cache.pictures == 21
+    assert cache.get(text_of(cache, "aa", "caption 999")) is not None
+    assert cache.get(text_of(cache, "aa", "caption 0")) is None
+
+
+async def test_what_was_put_last_goes_last() -> None:
+    cache = cache_of(bytes_kept=16_000)  # three of these for one picture
+    for part in ("first", "second", "third", "first", "fourth"):
+        cache.put(text_of(cache, "aa", part), text("x" * 600))
+    parts = {part: cache.get(text_of(cache, "aa", part)) for part in ("first", "second", "third", "fourth")}
+    assert [part for part, found in parts.items() if found] == ["first", "third", "fourth"]
+
+
 async def test_a_forgotten_picture_is_gone_and_others_stay() -> None:
     cache = cache_of()
     for picture in ("aa", "bb"):
