@@ -23,7 +23,8 @@ PortcullisError
 │   ├── ModelFileMissing         model_file_missing
 │   ├── ModelFileCorrupt         model_file_corrupt
 │   ├── TooLittleMemory          too_little_memory
-│   └── SchemaUnsupported        schema_unsupported
+│   ├── SchemaUnsupported        schema_unsupported
+│   └── NoQuestions              no_questions
 ├── WorkerError                  a media worker
 │   ├── WorkersNotRunning        workers_not_running
 │   ├── WorkerCrashed            worker_crash
@@ -164,6 +165,12 @@ class SchemaUnsupported(EngineError):
     """The schema of a generated answer is none, or of a part of the language that is not taken."""
 
     code = "schema_unsupported"
+
+
+class NoQuestions(EngineError):
+    """A job asks nothing, so there is nothing to answer."""
+
+    code = "no_questions"
 
 
 #: Nothing changes until somebody changes the files or the settings.

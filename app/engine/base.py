@@ -4,14 +4,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from app.domain import Answer, Picture, Question, Status, WrittenText
+from app.domain import Answer, Question, Status
 from app.engine.runtime import Runtime
 
-_RGB_BYTES = 3
 #: No engine is asked about a longer text: who has one splits it. Characters, and as many tokens in the local engine,
 #: where strange characters take several each.
 MOST_TEXT_CHARS = 2048
 MOST_TEXT_TOKENS = 2048
+#: Of one job. The largest policy has 500 probes (`app.policy.limits`), and description and text are asked beside them:
+#: whatever a policy may ask is taken. 64 are asked at once, so that is eight rounds of the model's sequences, and half
+#: a second of tokenizing the first time; thousands would end late and keep everybody else waiting meanwhile.
+MOST_QUESTIONS = 512
 
 
 class Reason(StrEnum):
@@ -26,6 +29,7 @@ class Reason(StrEnum):
     PICTURE_TOO_LARGE = "picture_too_large_for_context"
     MALFORMED_PICTURE = "malformed_picture"
     TEXT_TOO_LONG = "text_too_long"
+    TOO_MANY_QUESTIONS = "too_many_questions"
     NO_TOKENS_ALLOWED = "no_tokens_allowed"
     CHOICES_NOT_DISTINCT = "choices_not_distinct"
     CANCELLED = "cancelled"
@@ -97,13 +101,3 @@ class EngineConfig:
 
 def unanswered(question: Question, status: Status, reason: str) -> Answer:
     return Answer(question_id=question.id, status=status, reason=reason)
-
-
-def unsound(subject: Picture | WrittenText) -> Reason | None:
-    """Why nothing can be asked about it. A picture must hold the pixels it says: the engine would read foreign memory
-    for the rest."""
-    if isinstance(subject, WrittenText):
-        return Reason.TEXT_TOO_LONG if len(subject.text) > MOST_TEXT_CHARS else None
-    sides = subject.width, subject.height
-    sound = min(sides) > 0 and len(subject.rgb) == sides[0] * sides[1] * _RGB_BYTES
-    return None if sound else Reason.MALFORMED_PICTURE

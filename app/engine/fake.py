@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Cor
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind, Status
 from app.engine.answers import AnswerStream
-from app.engine.base import Reason, unanswered, unsound
-from app.engine.mistakes import mistake
+from app.engine.base import Reason, unanswered
+from app.engine.mistakes import job_mistake, mistake, require_questions
 from app.errors import EngineError
 
 #: Says what a question's answer is. It may wait (to be late) or raise an EngineError (to fail with its code).
@@ -58,6 +58,7 @@ class FakeEngine:
         self._delay_s = delay_s
 
     def ask(self, job: EngineJob) -> AnswerStream:
+        require_questions(job)
         unwanted = _Unwanted()
         return AnswerStream(self._answers(job, unwanted), unwanted.add)
 
@@ -76,7 +77,7 @@ class FakeEngine:
     async def _answer(self, job: EngineJob, question: Question) -> Answer:
         if self.info.state is not EngineState.READY:
             return unanswered(question, Status.FAILED, Reason.ENGINE_UNAVAILABLE)
-        wrong = unsound(job.subject) or mistake(question)
+        wrong = job_mistake(job) or mistake(question)
         if wrong is not None:
             return unanswered(question, Status.FAILED, wrong)
         remaining_s = job.deadline_at - time.monotonic()

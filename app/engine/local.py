@@ -9,11 +9,12 @@ import structlog
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Status
 from app.engine.answers import AnswerStream
-from app.engine.base import EngineConfig, Reason, unsound
+from app.engine.base import EngineConfig, Reason
 from app.engine.dispatch import Dispatch
 from app.engine.files import CheckedFiles, check_files
 from app.engine.flight import Flight
 from app.engine.life import Life
+from app.engine.mistakes import job_mistake, require_questions
 from app.engine.patience import Patience
 from app.engine.pending import PendingJob
 from app.engine.process import EngineProcess
@@ -70,6 +71,7 @@ class LocalEngine:
 
     def ask(self, job: EngineJob) -> AnswerStream:
         """See `app.moderation.ports.Engine.ask`."""
+        require_questions(job)
         pending = PendingJob(next(self._numbers), job)
         return AnswerStream(self._answers(pending), lambda ids, reason: self._cancel(pending, ids, reason))
 
@@ -99,12 +101,12 @@ class LocalEngine:
             await asyncio.gather(supervisor, return_exceptions=True)
 
     def _admit(self, pending: PendingJob) -> None:
-        pending.refuse_mistakes()
-        wrong = unsound(pending.job.subject)
+        wrong = job_mistake(pending.job)
         if wrong is not None:
-            _log.error("a job's subject is unsound", action="engine.refuse", job=pending.job.id, reason=wrong.value)
+            _log.error("a job is refused", action="engine.refuse", job=pending.job.id, reason=wrong.value)
             pending.end(Status.FAILED, wrong)
-        elif self._standing.is_over:
+        pending.refuse_mistakes()
+        if self._standing.is_over:
             pending.end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
         else:
             self._dispatch.admit(pending)

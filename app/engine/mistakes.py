@@ -1,12 +1,25 @@
-"""What is wrong with a question before any model is asked. Pure."""
+"""What is wrong with a job, or with one of its questions, before any model is asked. Pure."""
 
 import itertools
 from collections.abc import Sequence
 
-from app.domain import Question, QuestionKind
-from app.engine.base import Reason
+from app.domain import EngineJob, Picture, Question, QuestionKind, WrittenText
+from app.engine.base import MOST_QUESTIONS, MOST_TEXT_CHARS, Reason
 from app.engine.schema import schema_grammar
-from app.errors import SchemaUnsupported
+from app.errors import NoQuestions, SchemaUnsupported
+
+_RGB_BYTES = 3
+
+
+def require_questions(job: EngineJob) -> None:
+    """Raises NoQuestions: of such a job there is no answer that could say so."""
+    if not job.questions:
+        raise NoQuestions(f"job {job.id} asks nothing")
+
+
+def job_mistake(job: EngineJob) -> Reason | None:
+    """Why none of its questions can be asked."""
+    return Reason.TOO_MANY_QUESTIONS if len(job.questions) > MOST_QUESTIONS else _unsound(job.subject)
 
 
 def mistake(question: Question) -> Reason | None:
@@ -28,6 +41,15 @@ def schema_mistake(question: Question) -> Reason | None:
     except SchemaUnsupported:
         return Reason.SCHEMA_UNSUPPORTED
     return None
+
+
+def _unsound(subject: Picture | WrittenText) -> Reason | None:
+    """A picture must hold the pixels it says: the engine would read foreign memory for the rest."""
+    if isinstance(subject, WrittenText):
+        return Reason.TEXT_TOO_LONG if len(subject.text) > MOST_TEXT_CHARS else None
+    sides = subject.width, subject.height
+    sound = min(sides) > 0 and len(subject.rgb) == sides[0] * sides[1] * _RGB_BYTES
+    return None if sound else Reason.MALFORMED_PICTURE
 
 
 def _are_distinct(choices: Sequence[str]) -> bool:

@@ -52,6 +52,7 @@ STATUS: Mapping[type[PortcullisError], int] = {
     errors.ModelFileCorrupt: 503,
     errors.TooLittleMemory: 503,
     errors.SchemaUnsupported: 500,
+    errors.NoQuestions: 500,
     errors.WorkerError: 503,
     errors.WorkersNotRunning: 503,
     errors.WorkerCrashed: 503,

@@ -34,7 +34,8 @@ class Engine(Protocol):
     def ask(self, job: EngineJob) -> Answers:
         """Answers as they come, each question exactly once, none after the job's deadline (plus a small grace): what
         is not answered by then is answered with `timeout`, what a dead engine cannot answer with `failed` and a
-        reason. Never raises for a fault of the engine; closing the iterator cancels what is left."""
+        reason. Never raises for a fault of the engine; closing the iterator cancels what is left. Raises NoQuestions
+        for a job that asks nothing; one that asks too much gets `failed: too_many_questions` for each question."""
         ...
 
 

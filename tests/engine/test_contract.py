@@ -10,11 +10,13 @@ from typing import cast
 import pytest
 
 from app.domain import Answer, EngineJob, EngineState, Picture, Question, QuestionKind, Status, WrittenText
-from app.engine.base import MOST_TEXT_CHARS
+from app.engine.base import MOST_QUESTIONS, MOST_TEXT_CHARS
 from app.engine.fake import FakeEngine, generated, harmless, yes_no
 from app.engine.local import LocalEngine
 from app.engine.remote.engine import RemoteEngine
+from app.errors import NoQuestions
 from app.moderation.ports import Engine
+from app.policy.limits import MAX_PARTS
 from tests.engine.jobs import BOUND, all_answers, caption, job, picture, probes, written
 
 
@@ -65,8 +67,34 @@ async def test_each_question_is_answered_exactly_once(engine: Engine) -> None:
             assert answer.log_no <= 0
 
 
-async def test_a_job_without_questions_ends_at_once(engine: Engine) -> None:
-    assert await all_answers(engine.ask(job([]))) == []
+async def test_a_job_without_questions_is_an_error_with_a_code(engine: Engine) -> None:
+    with pytest.raises(NoQuestions) as caught:
+        engine.ask(job([]))
+
+    assert caught.value.code == "no_questions"
+    assert engine.info.queue_depth == 0
+
+
+@pytest.mark.parametrize("count", [MOST_QUESTIONS + 1, 10_000])
+async def test_a_job_of_too_many_questions_fails_as_a_whole_and_keeps_nobody_waiting(
+    engine: Engine, count: int
+) -> None:
+    held = Question("held", QuestionKind.GENERATE, "Describe the image.", 20, json_schema="no json")
+    questions = [held, *(Question(f"q{n}", QuestionKind.YES_NO, f"Is it a thing {n}?") for n in range(1, count))]
+
+    refused, other = await asyncio.gather(
+        all_answers(engine.ask(job(questions))), all_answers(engine.ask(job(probes()[:2])))
+    )
+
+    assert [answer.question_id for answer in refused] == [question.id for question in questions]
+    assert {(answer.status, answer.reason) for answer in refused} == {(Status.FAILED, "too_many_questions")}
+    assert {answer.status for answer in other} == {Status.OK}
+    assert engine.info.queue_depth == 0
+
+
+def test_whatever_a_policy_may_ask_is_taken() -> None:
+    """Of one picture all its probes, the description and the text."""
+    assert MAX_PARTS["probes"] + 2 <= MOST_QUESTIONS
 
 
 async def test_two_hundred_questions_in_one_job(engine: Engine) -> None:
@@ -289,4 +317,4 @@ def _satisfies_the_port(local: LocalEngine, remote: RemoteEngine, fake: FakeEngi
 
 
 async def test_streams_are_async_iterators(engine: Engine) -> None:
-    assert isinstance(engine.ask(job([])), AsyncIterator)
+    assert isinstance(engine.ask(job(probes()[:1])), AsyncIterator)

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from app.domain import Answer, EngineJob, EngineState, Picture, Priority, Question, QuestionKind, Status
-from app.engine.base import EngineConfig, ModelFiles
+from app.engine.base import MOST_QUESTIONS, EngineConfig, ModelFiles
 from app.engine.local import LocalEngine
 from app.engine.runtime import Runtime
 from app.errors import EngineUnavailable
@@ -87,6 +87,12 @@ async def test_a_picture_that_kills_twice_fails_and_is_kept_out(own_engine: Loca
     other = await all_answers(own_engine.ask(job(probes(), picture(4))))
     assert {answer.status for answer in other} == {Status.OK}
     assert own_engine.pid == survivor
+
+
+async def test_as_many_questions_as_a_job_may_have_are_answered(shared_engine: LocalEngine) -> None:
+    answers = await all_answers(shared_engine.ask(job(many(MOST_QUESTIONS))))
+
+    assert [answer.status for answer in answers] == [Status.OK] * MOST_QUESTIONS
 
 
 async def test_jobs_that_wait_survive_the_death_of_the_process(own_engine: LocalEngine) -> None:
@@ -198,9 +204,9 @@ async def test_questions_that_the_process_has_already_can_be_given_up(own_engine
 async def test_a_short_deadline_ends_what_is_not_done_and_spares_the_process(own_engine: LocalEngine) -> None:
     before = pid_of(own_engine)
 
-    answers = await all_answers(own_engine.ask(job(many(4000), deadline_s=0.05)))
+    answers = await all_answers(own_engine.ask(job(many(MOST_QUESTIONS), deadline_s=0.05)))
 
-    assert sorted(answer.question_id for answer in answers) == sorted(question.id for question in many(4000))
+    assert sorted(answer.question_id for answer in answers) == sorted(question.id for question in many(MOST_QUESTIONS))
     assert Status.TIMEOUT in {answer.status for answer in answers}
     assert {answer.status for answer in answers} <= {Status.OK, Status.TIMEOUT}
     after = await all_answers(own_engine.ask(job(probes())))
@@ -209,7 +215,7 @@ async def test_a_short_deadline_ends_what_is_not_done_and_spares_the_process(own
 
 
 async def test_a_deadline_that_passes_in_the_queue_is_a_timeout(own_engine: LocalEngine) -> None:
-    running = asyncio.create_task(all_answers(own_engine.ask(job(many(4000)))))
+    running = asyncio.create_task(all_answers(own_engine.ask(job(many(MOST_QUESTIONS)))))
     await asyncio.sleep(0)
 
     waited = await all_answers(own_engine.ask(job(probes(), picture(1), deadline_s=0.05)))
@@ -224,13 +230,13 @@ async def test_closing_the_engine_ends_jobs_and_later_ones_fail_at_once(demo_con
     engine = LocalEngine(demo_config)
     await engine.start()
     await engine.wait_ready(START_S)
-    running = asyncio.create_task(all_answers(engine.ask(job(many(4000)))))
+    running = asyncio.create_task(all_answers(engine.ask(job(many(MOST_QUESTIONS)))))
     waiting = asyncio.create_task(all_answers(engine.ask(job(probes(), picture(1)))))
     await asyncio.sleep(0.01)
 
     await engine.aclose()
 
-    assert len(await running) == 4000
+    assert len(await running) == MOST_QUESTIONS
     assert {(answer.status, answer.reason) for answer in await waiting} == {(Status.FAILED, "engine_unavailable")}
     late = await all_answers(engine.ask(job(probes())))
     assert {answer.reason for answer in late} == {"engine_unavailable"}

@@ -12,8 +12,8 @@ import structlog
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Status
 from app.engine.answers import AnswerStream
-from app.engine.base import Reason, unanswered, unsound
-from app.engine.mistakes import mistake
+from app.engine.base import Reason, unanswered
+from app.engine.mistakes import job_mistake, mistake, require_questions
 from app.engine.remote.asking import Asking
 from app.engine.remote.breaker import Breaker
 from app.engine.remote.client import Client
@@ -76,6 +76,7 @@ class RemoteEngine:
 
     def ask(self, job: EngineJob) -> AnswerStream:
         """See `app.moderation.ports.Engine.ask`."""
+        require_questions(job)
         remote = RemoteJob(next(self._numbers), job)
         return AnswerStream(self._answers(remote), remote.cancel)
 
@@ -111,10 +112,10 @@ class RemoteEngine:
 
     def _admit(self, job: RemoteJob) -> None:
         """Ends at once what cannot be asked."""
-        wrong_subject = unsound(job.job.subject)
-        if wrong_subject is not None:
-            _log.error("a job's subject is unsound", action="engine.refuse", job=job.job.id, reason=wrong_subject.value)
-            job.end(Status.FAILED, wrong_subject)
+        wrong_job = job_mistake(job.job)
+        if wrong_job is not None:
+            _log.error("a job is refused", action="engine.refuse", job=job.job.id, reason=wrong_job.value)
+            job.end(Status.FAILED, wrong_job)
         elif self._standing.is_over:
             job.end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
         elif job.remaining_s <= 0:
