@@ -9,10 +9,12 @@ from app.domain import Findings, LeafTrace, Mode, Outcome, Truth, UploadContext
 from app.policy.bounds import Number
 from app.policy.cel_syntax import Call, Const, Name, Node, Scalar, walk
 from app.policy.evaluate import Seen, evaluate, see
+from app.policy.facts import Facts
 from app.policy.promotion import COMPARISONS
+from app.policy.reach import ranges_of
 from app.policy.replay import Row, replay
 from app.policy.ruleset import AllOf, AnyOf, Not, Program, Ruleset, Tree
-from app.policy.scores import probe_of, score_category
+from app.policy.scores import add_scores
 
 _MARKS = {Truth.TRUE: "true", Truth.FALSE: "false", Truth.UNKNOWN: "unknown"}
 
@@ -114,6 +116,7 @@ class _Search:
         self._program = program
         self._seen = seen
         self._outcome = outcome
+        self._ranges = ranges_of(program.compiler.kinds)
 
     def smallest(self, *, thresholds: bool) -> Change | None:
         """A threshold is named by the place where the policy gives it: its own one or a surface's."""
@@ -133,22 +136,16 @@ class _Search:
     def _outcome_with(self, name: str, value: Number) -> Outcome | None:
         if name.startswith("thresholds."):
             return replay(self._ruleset, [Row(self._seen)], thresholds={self._program.place(name): value}).outcome(0)
-        facts = self._seen.facts
-        moved = replace(facts, known={**facts.known, name: value, **self._scores_with(name, value)})
-        return replay(self._ruleset, [Row(replace(self._seen, facts=moved))]).outcome(0)
+        return replay(self._ruleset, [Row(replace(self._seen, facts=self._facts_with(name, value)))]).outcome(0)
 
-    def _scores_with(self, name: str, value: Number) -> dict[str, Number]:
-        """The scores that a probe's other value would have made."""
-        if not (name.startswith("probes.") and name.endswith(".p")):
-            return {}
-        probes = dict(self._seen.probes)
-        probes[probe_of(name)] = probes[probe_of(name)].model_copy(update={"p": float(value)})
-        made = {one: score_category(score, probes) for one, score in self._ruleset.policy.scores.items()}
-        return {
-            f"scores.{one}": score.value
-            for one, score in made.items()
-            if score.value is not None and not score.lower_bound
-        }
+    def _facts_with(self, name: str, value: Number) -> Facts:
+        """With the scores that the other value would have made."""
+        facts = self._seen.facts
+        known = {**facts.known, name: value}
+        moved = replace(facts, known=known, at_least=dict(facts.at_least), blame=dict(facts.blame))
+        scores = self._ruleset.policy.scores
+        add_scores(moved, {one: score for one, score in scores.items() if name in score.parts})
+        return moved
 
     def _turns(self) -> dict[str, set[Number]]:
         """For each number that live rules compare, the other side's values, and those just beside them."""
@@ -190,11 +187,8 @@ class _Search:
         value = self._program.thresholds.get(name, self._seen.facts.known.get(name))
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
-    @staticmethod
-    def _possible(name: str, value: Number) -> bool:
-        if name.startswith(("probes.", "scores.")):
-            return 0 <= value <= 1
-        return name.startswith("thresholds.") or value >= 0
+    def _possible(self, name: str, value: Number) -> bool:
+        return name.startswith("thresholds.") or self._ranges[name].holds(value)
 
 
 def _name(node: Node) -> str | None:
