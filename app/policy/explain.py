@@ -2,7 +2,7 @@
 another."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from app.domain import Findings, LeafTrace, Mode, Outcome, Truth, UploadContext
@@ -14,6 +14,7 @@ from app.policy.promotion import COMPARISONS
 from app.policy.reach import ranges_of
 from app.policy.replay import Row, replay
 from app.policy.ruleset import AllOf, AnyOf, Not, Program, Ruleset, Tree
+from app.policy.schema import Score
 from app.policy.scores import add_scores
 
 _MARKS = {Truth.TRUE: "true", Truth.FALSE: "false", Truth.UNKNOWN: "unknown"}
@@ -61,7 +62,9 @@ def explain(ruleset: Ruleset, findings: Findings, context: UploadContext, *, mod
         on = f" [on {result.surface}]" if result.surface else ""
         lines.append(f"{result.id}{mode}{on}: {_MARKS[result.result]}{said}{aside}")
         leaves = {id(leaf): trace for leaf, trace in zip(rules[result.id].leaves, traces, strict=True)}
-        lines += [f"  {line}" for line in _tree(rules[result.id].tree, leaves, seen.facts.absent)]
+        lines += [
+            f"  {line}" for line in _tree(rules[result.id].tree, leaves, _Values(seen.facts, ruleset.policy.scores))
+        ]
     return Explanation(
         outcome=evaluation.outcome,
         lines=tuple(lines),
@@ -84,20 +87,40 @@ def _surface_lines(ruleset: Ruleset, program: Program) -> Iterator[str]:
             yield f"  {one.rule.id}: off"
 
 
-def _tree(tree: Tree, leaves: Mapping[int, LeafTrace], absent: Collection[str]) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """Tells what a condition saw: of a score of several findings, what it is made of too."""
+
+    facts: Facts
+    scores: Mapping[str, Score]
+
+    def told(self, name: str, value: Scalar | None) -> Iterator[str]:
+        yield f"{name} = {_shown(value)}{self._absent(name)}"
+        score = self.scores.get(name.removeprefix("scores.")) if name.startswith("scores.") else None
+        if score is not None and len(score.parts) > 1:
+            for part in score.parts:
+                bound = "at least " if part in self.facts.at_least else ""
+                found = self.facts.known.get(part, self.facts.at_least.get(part))
+                yield f"  of {part} = {bound}{_shown(found)}{self._absent(part)}"
+
+    def _absent(self, name: str) -> str:
+        return " (no text)" if name in self.facts.absent else ""
+
+
+def _tree(tree: Tree, leaves: Mapping[int, LeafTrace], values: _Values) -> Iterator[str]:
     match tree:
         case AnyOf(parts=parts) | AllOf(parts=parts):
             yield "any of" if isinstance(tree, AnyOf) else "all of"
             for part in parts:
-                yield from (f"  {line}" for line in _tree(part, leaves, absent))
+                yield from (f"  {line}" for line in _tree(part, leaves, values))
         case Not(part=part):
             yield "not"
-            yield from (f"  {line}" for line in _tree(part, leaves, absent))
+            yield from (f"  {line}" for line in _tree(part, leaves, values))
         case _:
             trace = leaves[id(tree)]
             yield f"{_MARKS[trace.result]:8}{trace.condition}"
             for name, value in trace.values.items():
-                yield f"{'':8}  {name} = {_shown(value)}{' (no text)' if name in absent else ''}"
+                yield from (f"{'':8}  {line}" for line in values.told(name, value))
 
 
 def _shown(value: Scalar | None) -> str:

@@ -203,6 +203,22 @@ class TestExplaining:
         assert told.value_change == Change("text.score.goods", 0.75, 0.8, Outcome.REJECT)
         assert explain(rules, found("x", a=0.4), UploadContext(), model_digest=None).value_change is None
 
+    def test_the_tree_tells_what_a_score_is_made_of(self) -> None:
+        goods = {"noisy_or": ["probes.a.p", "text.score.goods", "probes.t.p"]}
+        rules = scored(goods, probes=TEXT_PROBES)
+        upload = findings(a=0.5, ocr=Status.FAILED, matches=[match("banned", TextSource.CAPTION)])
+        told = explain(rules, upload, UploadContext(), model_digest=None)
+        assert "\n".join(told.lines) == (
+            """\
+high: unknown → review
+  unknown scores.goods >= thresholds.high
+            scores.goods = unknown
+              of probes.a.p = 0.5
+              of text.score.goods = at least 0.75
+              of probes.t.p = 0 (no text)
+            thresholds.high = 0.9"""
+        )
+
     def test_a_bound_rises_with_its_parts(self) -> None:
         rules = scored(FORMS[0], rule("r", "probes.a.p >= 0.6 && scores.goods >= 0.6"))
         told = explain(rules, found(a=0.5, ocr=Status.FAILED), UploadContext(), model_digest=None)
