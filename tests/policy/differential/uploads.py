@@ -268,7 +268,7 @@ def _add_category(
         for match in _matches(upload, name, over):
             weight = match.score * STRENGTH[match.severity or severity]
             worth[name, match.term] = max(worth.get((name, match.term), 0), weight)
-    _add(facts, f"text.score.{category}", 1 - math.prod(1 - one for one in worth.values()), whole=whole)
+    _add(facts, f"text.score.{category}", 1.0 - math.prod((1 - one for one in worth.values()), start=1.0), whole=whole)
 
 
 def _add_list(facts: Facts, name: str, upload: Upload, over: set[TextSource], unread: set[TextSource]) -> None:
