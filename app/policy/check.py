@@ -7,15 +7,26 @@ from app.errors import PolicyProblem
 from app.policy.draft import Draft
 from app.policy.fields import Texts
 from app.policy.schema import Rule
+from app.policy.score_parts import check_parts
 from app.policy.source import Path, Source
 from app.policy.surfaces import check_surfaces
-from app.policy.vocabulary import did_you_mean
+from app.policy.vocabulary import Vocabulary, did_you_mean
 
 
-def check(draft: Draft, source: Source, lists: Sequence[KeywordList], *, rules_dir: str) -> Iterator[PolicyProblem]:
+def check(
+    draft: Draft,
+    source: Source,
+    lists: Sequence[KeywordList],
+    *,
+    rules_dir: str,
+    vocabulary: Vocabulary,
+    unread: Collection[str],
+) -> Iterator[PolicyProblem]:
+    """`vocabulary` are the names that conditions may use, `unread` those of them that would never be known."""
     yield from _categories(draft, source)
     yield from _probes(draft, source)
     yield from _scores(draft, source)
+    yield from check_parts(draft, source, vocabulary, unread)
     yield from _rules(draft, source)
     yield from check_surfaces(draft, source)
     for keywords in lists:
@@ -26,7 +37,7 @@ def check(draft: Draft, source: Source, lists: Sequence[KeywordList], *, rules_d
 
 
 def unused(
-    draft: Draft, source: Source, lists: Sequence[KeywordList], names: set[str], *, rules_dir: str
+    draft: Draft, source: Source, lists: Sequence[KeywordList], names: Collection[str], *, rules_dir: str
 ) -> Iterator[PolicyProblem]:
     """What no live or shadow rule uses; `names` are those their conditions and scores refer to."""
     for section in ("thresholds", "probes", "scores"):
@@ -59,19 +70,10 @@ def _probes(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
 
 
 def _scores(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
-    known = [f"probes.{probe}.p" for probe in draft.ids["probes"]]
-    for name, score in draft.scores.items():
+    for name in draft.scores:
         if name not in draft.ids["categories"]:
             hint = did_you_mean(name, draft.ids["categories"])
             yield source.key_problem(("scores", name), f"`{name}` is not among the `categories`", hint=hint)
-        form = next(iter(score.model_dump(exclude_none=True)))
-        for index, part in enumerate(score.parts):
-            path: Path = ("scores", name, form, part if form == "weighted" else index)
-            place = source.key_problem if form == "weighted" else source.problem
-            if part not in known:
-                yield place(path, f"a score is made of probes, and `{part}` is none", hint=did_you_mean(part, known))
-            elif part in score.parts[:index]:
-                yield place(path, f"`{part}` is given twice")
 
 
 def _rules(draft: Draft, source: Source) -> Iterator[PolicyProblem]:

@@ -94,8 +94,8 @@ class Probe(Part):
 
 
 class Score(Part):
-    """Exactly one way to make one number of several probes. `noisy_or` is 1 - (1-p)(1-p)…; `weighted` is the mean
-    with these weights."""
+    """Exactly one way to make one number of several findings, each from 0 to 1. `noisy_or` is 1 - (1-p)(1-p)…;
+    `weighted` is the mean with these weights."""
 
     max: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None
     noisy_or: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None

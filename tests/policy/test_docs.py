@@ -44,6 +44,15 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
         ("{probes.knives.p: 1, probes.blood.p: 0.7}", "reject"),
         ("{probes.knives.p: 1, probes.blood.p: 0.5}", "pass"),
     ],
+    "Scores of pictures and words": [
+        ("{probes.knives.p: 0.7, keywords.contraband.score: 0.7}", "reject"),
+        ("{probes.knives.p: 0.7}", "pass"),
+        ("{keywords.contraband.score: 0.7}", "pass"),
+        ("{keywords.contraband.score: 1}", "reject"),
+        ("{probes.knives.p: 0.7, keywords.contraband.score: unknown}", "review"),
+        ("{probes.knives.p: 0.95, keywords.contraband.score: unknown}", "reject"),
+        ("{probes.knives.p: unknown, keywords.contraband.score: 1}", "reject"),
+    ],
     "Thresholds": [("{probes.knives.p: 0.96}", "reject"), ("{probes.knives.p: 0.94}", "pass")],
     "Rules": [*KNIVES, ("{probes.blood.p: 0.6}", "pass"), ("{probes.blood.p: unknown}", "pass")],
     "Conditions": [
