@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, select, tuple_
+from sqlalchemy.orm import aliased, outerjoin
 from sqlmodel import col, update
 from sqlmodel import select as select_rows
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -23,6 +24,7 @@ from app.store.types import UtcDateTime
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 #: Of a decision that waits for a person, or whose outcome is none that is known.
 _OPEN = "open"
+_LAST = aliased(CaseRow)
 
 
 class SqlRetention:
@@ -99,7 +101,7 @@ def _still_needed(keeping: Keeping, now: datetime) -> ColumnElement[bool]:
     )
     return (
         exists()
-        .select_from(_decisions_by_category())
+        .select_from(_decisions())
         .where(col(DecisionRow.image_sha256) == col(PictureRow.sha256), _settled_at() >= kept_since)
         .correlate(PictureRow)
     )
@@ -114,7 +116,7 @@ async def _longest_kept(session: AsyncSession, pictures: set[str], keeping: Keep
             col(DecisionCategoryRow.category).label("category"),
             _settled_at().label("settled_at"),
         )
-        .select_from(_decisions_by_category())
+        .select_from(_decisions())
         .where(col(DecisionRow.image_sha256).in_(pictures))
         .subquery()
     )
@@ -130,23 +132,26 @@ async def _longest_kept(session: AsyncSession, pictures: set[str], keeping: Keep
     return {sha256: picture for sha256, (_, picture) in ends.items()}
 
 
-def _decisions_by_category() -> Any:
-    """A row for each category of a decision, one without where it has none."""
-    table: Any = DecisionRow
-    return table.__table__.outerjoin(DecisionCategoryRow, col(DecisionCategoryRow.decision_id) == col(DecisionRow.id))
+def _decisions() -> Any:
+    """Decisions, each with the case whose verdict is the last word on it, if there is one, and a row for each of its
+    categories, or one without."""
+    decision: Any = DecisionRow
+    later = aliased(CaseRow)
+    spoken_after = exists().where(
+        col(later.decision_id) == col(_LAST.decision_id),
+        tuple_(col(later.verdict_at), col(later.id)) > tuple_(col(_LAST.verdict_at), col(_LAST.id)),
+    )
+    last_word = and_(col(_LAST.decision_id) == col(DecisionRow.id), col(_LAST.verdict_at).is_not(None), ~spoken_after)
+    of_it = col(DecisionCategoryRow.decision_id) == col(DecisionRow.id)
+    return outerjoin(outerjoin(decision, _LAST, last_word), DecisionCategoryRow, of_it)
 
 
 def _settled() -> ColumnElement[str]:
-    """A word of Settled, or `open`, for the decision of the enclosing query. The last of several verdicts counts."""
-    verdict = (
-        select(col(CaseRow.verdict_outcome))
-        .where(_its_case(), col(CaseRow.verdict_at).is_not(None))
-        .order_by(col(CaseRow.verdict_at).desc(), col(CaseRow.id).desc())
-        .limit(1)
-        .correlate(DecisionRow)
-        .scalar_subquery()
+    """A word of Settled, or `open`, for a row of `_decisions`."""
+    undecided = exists().where(
+        col(CaseRow.decision_id) == col(DecisionRow.id), col(CaseRow.state) != CaseState.DECIDED.value
     )
-    undecided = exists().where(_its_case(), col(CaseRow.state) != CaseState.DECIDED.value).correlate(DecisionRow)
+    verdict = col(_LAST.verdict_outcome)
     outcome = func.coalesce(verdict, col(DecisionRow.outcome))
     return case(
         (undecided, _OPEN),
@@ -158,12 +163,7 @@ def _settled() -> ColumnElement[str]:
 
 
 def _settled_at() -> ColumnElement[datetime]:
-    verdict_at = select(func.max(col(CaseRow.verdict_at))).where(_its_case()).correlate(DecisionRow).scalar_subquery()
-    return func.coalesce(verdict_at, col(DecisionRow.created_at))
-
-
-def _its_case() -> ColumnElement[bool]:
-    return col(CaseRow.decision_id) == col(DecisionRow.id)
+    return func.coalesce(col(_LAST.verdict_at), col(DecisionRow.created_at))
 
 
 def _over_before(keep: Keep, now: datetime) -> ColumnElement[datetime]:
