@@ -55,9 +55,12 @@ class Retention:
 
     async def _remove_batch(self, after: PicturePlace | None) -> tuple[int, PicturePlace | None]:
         now, keeping = self._clock(), self._keeping()
-        expired, following = await self._records.expired_evidence(keeping, now=now, after=after, limit=_BATCH)
+        not_since = now - IN_FLIGHT
+        expired, following = await self._records.expired_evidence(
+            keeping, now=now, seen_before=not_since, after=after, limit=_BATCH
+        )
         why = {one.sha256: {"reason": one.settled.value, "rule": one.rule, "policy": keeping.policy} for one in expired}
-        return await self._remove(why, now - IN_FLIGHT), following
+        return await self._remove(why, not_since), following
 
     async def _remove(self, why: Mapping[str, Mapping[str, Any]], put_before: datetime) -> int:
         """First the file, then the note: interrupted between the two, the next run finds the picture again."""

@@ -32,14 +32,14 @@ class SqlRetention:
         self._database = database
 
     async def expired_evidence(
-        self, keeping: Keeping, *, now: datetime, after: PicturePlace | None, limit: int
+        self, keeping: Keeping, *, now: datetime, seen_before: datetime, after: PicturePlace | None, limit: int
     ) -> tuple[list[ExpiredPicture], PicturePlace | None]:
-        """Of the next `limit` pictures, the longest unseen first, those of whose decisions every one is settled and
-        its time over; and the place to go on from, None at the end."""
+        """Of the next `limit` pictures that were last seen before then, the longest unseen first, those of whose
+        decisions every one is settled and its time over; and the place to go on from, None at the end."""
         if keeping.shortest is None:
             return [], None
         query = select_rows(PictureRow.last_seen_at, PictureRow.sha256).where(
-            col(PictureRow.deleted_at).is_(None), PictureRow.last_seen_at < now - keeping.shortest
+            col(PictureRow.deleted_at).is_(None), PictureRow.last_seen_at < min(seen_before, now - keeping.shortest)
         )
         if after is not None:
             query = query.where(

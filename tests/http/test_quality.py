@@ -93,7 +93,9 @@ async def test_the_picture_stays_while_its_case_is_open_and_if_it_should_not_hav
     much_later = decision.created_at + timedelta(days=400)
 
     async def expired() -> list[str]:
-        found, _ = await retention.expired_evidence(samples.keeping(), now=much_later, after=None, limit=9)
+        found, _ = await retention.expired_evidence(
+            samples.keeping(), now=much_later, seen_before=much_later, after=None, limit=9
+        )
         return [picture.sha256 for picture in found]
 
     assert await expired() == []

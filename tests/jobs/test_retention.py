@@ -11,9 +11,20 @@ from app.audit.chain import event_of
 from app.domain import Keeping, Outcome, Settled
 from app.errors import NotFound, StoreUnavailable
 from app.jobs.retention import IN_FLIGHT, Retention
+from app.policy.live import LiveRuleset
+from app.policy.retention import keeping
 from app.review.case import claim, decide
 from app.settings import Settings
-from app.store import Database, LocalEvidenceStore, SqlAuditLog, SqlCaseStore, SqlDecisionStore, SqlRetention
+from app.store import (
+    Database,
+    LocalEvidenceStore,
+    SqlAuditLog,
+    SqlCaseStore,
+    SqlDecisionStore,
+    SqlRetention,
+    SqlRulesets,
+)
+from tests.http.rig import CONTRABAND, POLICY
 from tests.jobs.conftest import Clock
 from tests.store import samples
 
@@ -26,6 +37,7 @@ class World:
         #: What the policy of the moment says.
         self.keeping = keeping or samples.keeping(passed=_KEEP / timedelta(days=1))
         self.root = root
+        self.database = database
         self.decisions = SqlDecisionStore(database)
         self.cases = SqlCaseStore(database)
         self.log = SqlAuditLog(database)
@@ -175,6 +187,32 @@ async def test_a_corrected_retention_counts_for_what_is_stored_already(world: Wo
     assert await world.retention.remove_expired() == 0
 
 
+async def test_an_edit_of_the_policy_in_force_is_all_that_it_takes(world: World, tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "contraband.txt").write_text(CONTRABAND)
+    (tmp_path / "policies.yaml").write_text(POLICY)
+    ruleset = LiveRuleset(tmp_path / "policies.yaml", tmp_path / "rules", store=SqlRulesets(world.database))
+    await ruleset.start()
+    retention = Retention(
+        world.records,
+        world.files,
+        keeping=lambda: keeping(ruleset.current, passed_if_silent=_KEEP),
+        clock=world.clock,
+    )
+    picture = await world.uploaded(b"rejected", Outcome.REJECT)
+    world.clock.forward(timedelta(days=8))
+    assert await retention.remove_expired() == 0
+
+    edited = POLICY.replace("defaults:\n", "defaults:\n  retention: {rejected_days: 7}\n")
+    activation = await ruleset.put(edited.encode(), author="key_policy", why="a week will do", expected=None)
+    assert await retention.remove_expired() == 1
+
+    kind, subject, body = (await world.audited())[-1]
+    assert (kind, subject) == ("evidence.deleted", picture)
+    rule = "defaults.retention.rejected_days"
+    assert body == {"reason": "rejected", "rule": rule, "policy": activation.policy_digest}
+
+
 async def test_a_retention_that_grows_during_a_run_spares_the_rest_of_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,9 +321,9 @@ async def test_a_picture_that_is_put_again_before_its_removal_is_noted_stays(
 
     with monkeypatch.context() as patch:
         patch.setattr(world.records, "evidence_deleted", late)
-        assert await world.retention.remove_passed() == 1
+        assert await world.retention.remove_expired() == 1
     world.clock.forward(IN_FLIGHT * 2)
 
     assert await world.retention.remove_unclaimed() == 0
     assert await world.has(picture)
-    assert await world.audited() == [("evidence.deleted", picture, "passed")]
+    assert await world.audited() == [("evidence.deleted", picture, world.body(Settled.PASSED, "passed_hours"))]

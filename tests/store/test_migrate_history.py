@@ -160,7 +160,9 @@ async def test_decisions_from_before_there_was_retention_have_their_categories(e
         await _at(database, "0004", decisions=decisions)
         await database.start()
         keeping, now = samples.keeping(violence=30, rejected=3), samples.NOON + timedelta(days=31)
-        expired, _ = await SqlRetention(database).expired_evidence(keeping, now=now, after=None, limit=1)
+        expired, _ = await SqlRetention(database).expired_evidence(
+            keeping, now=now, seen_before=now, after=None, limit=1
+        )
         assert [(one.sha256, one.rule) for one in expired] == [("aa", "violence")]
         async with database.reading() as session:
             query = text("SELECT decision_id, category FROM decision_categories ORDER BY decision_id, category")

@@ -12,6 +12,8 @@ from tests.store import samples
 _DAY = samples.minutes(24 * 60)
 _NOON = samples.NOON
 _PICTURE = samples.facts(b"one")
+#: After all that happens here.
+_EVER = _NOON + 10_000 * _DAY
 
 
 class World:
@@ -56,7 +58,7 @@ class World:
     async def gone_by(self, keeping: Keeping | None = None, *, days: float) -> tuple[Settled, str] | None:
         """What it came to, and the rule that lets it go."""
         found, _ = await self.retention.expired_evidence(
-            keeping or samples.keeping(), now=_NOON + days * _DAY, after=None, limit=10
+            keeping or samples.keeping(), now=_NOON + days * _DAY, seen_before=_EVER, after=None, limit=10
         )
         of_it = [(one.settled, one.rule) for one in found if one.sha256 == _PICTURE.sha256]
         return of_it[0] if of_it else None
@@ -236,10 +238,20 @@ async def test_pictures_come_the_longest_unseen_first_some_at_a_time_past_those_
     pages, after = [], None
     while True:
         expired, after = await world.retention.expired_evidence(
-            samples.keeping(), now=_NOON + 2 * _DAY, after=after, limit=2
+            samples.keeping(), now=_NOON + 2 * _DAY, seen_before=_EVER, after=after, limit=2
         )
         pages.append([one.sha256 for one in expired])
         if after is None:
             break
 
     assert pages == [[pictures[4].sha256], [], [pictures[0].sha256]]
+
+
+async def test_what_was_seen_since_may_be_on_its_way_whatever_is_kept(world: World) -> None:
+    await world.decided(Outcome.PASS)
+    at_once, now = samples.keeping(passed=0), _NOON + _DAY
+    for seen_before, expired in ((_NOON, []), (now, [_PICTURE.sha256])):
+        found, _ = await world.retention.expired_evidence(
+            at_once, now=now, seen_before=seen_before, after=None, limit=10
+        )
+        assert [one.sha256 for one in found] == expired

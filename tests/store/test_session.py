@@ -134,7 +134,7 @@ _OPERATIONS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "knows": lambda database: SqlRulesets(database).knows("d"),
     "find_ruleset": lambda database: SqlRulesets(database).find("d"),
     "expired": lambda database: SqlRetention(database).expired_evidence(
-        samples.keeping(), now=_NOW, after=None, limit=1
+        samples.keeping(), now=_NOW, seen_before=_NOW, after=None, limit=1
     ),
     "deleted": lambda database: SqlRetention(database).evidence_deleted(["a"], seen_before=_NOW, at=_NOW, events=[]),
     "unknown": lambda database: SqlRetention(database).unknown_evidence(["a"]),
