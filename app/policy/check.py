@@ -44,12 +44,32 @@ def unused(
         for name in sorted(draft.ids[section]):
             if not any(used == f"{section}.{name}" or used.startswith(f"{section}.{name}.") for used in names):
                 yield source.key_problem((section, name), f"no live or shadow rule uses `{section}.{name}`")
+    yield from _idle_retention(draft, source)
     for keywords in lists:
         score = f"text.score.{keywords.category}"
         if score not in names and not any(name.startswith(f"keywords.{keywords.name}.") for name in names):
             file = f"{rules_dir}/{keywords.name}.txt"
             hint = f"write a rule with `keywords.{keywords.name}.count > 0`"
             yield PolicyProblem(file, 1, 1, "no live or shadow rule uses this list", hint)
+
+
+def _idle_retention(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
+    """Nothing is rejected any more for a category that no live rule is of."""
+    wakened = {
+        rule
+        for surface in draft.surfaces.values()
+        for rule, its in surface.rules.items()
+        if its.mode == Mode.LIVE.value
+    }
+    live = {
+        rule.category
+        for rule in draft.rules.values()
+        if not rule.overrides and (rule.mode is Mode.LIVE or rule.id in wakened)
+    }
+    for name, category in draft.categories.items():
+        if category.retention_days is not None and name not in live:
+            message = f"no live rule is of the category `{name}`: this counts for earlier decisions alone"
+            yield source.key_problem(("categories", name, "retention_days"), message)
 
 
 def _categories(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
