@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from litestar import Litestar
@@ -40,6 +41,7 @@ from app.moderation.shadow import ShadowLimits, ShadowRunner
 from app.policy.backtests import Backtests
 from app.policy.checking import get_ready
 from app.policy.live import LiveRuleset
+from app.policy.retention import keeping
 from app.policy.shadow import ShadowPolicy, shadow_path
 from app.review.desk import ReviewDesk
 from app.service import Service
@@ -121,7 +123,7 @@ def build(settings: Settings) -> Portcullis:
         cache=cache,
         full_share=settings.early_stop_full_share,
     )
-    scheduler = _scheduler(settings, database, audit_log, desk, ForgettingFiles(evidence, cache))
+    scheduler = _scheduler(settings, database, audit_log, desk, ruleset, evidence=ForgettingFiles(evidence, cache))
     backtests = Backtests(
         SqlArchive(database),
         lists=lambda: ruleset.current.lists,
@@ -277,8 +279,15 @@ def _findings_cache(settings: Settings) -> FindingsCache | None:
 
 
 def _scheduler(
-    settings: Settings, database: Database, audit_log: AuditLog, desk: ReviewDesk, evidence: EvidenceFiles
+    settings: Settings,
+    database: Database,
+    audit_log: AuditLog,
+    desk: ReviewDesk,
+    ruleset: LiveRuleset,
+    *,
+    evidence: EvidenceFiles,
 ) -> Scheduler:
+    passed_if_silent = timedelta(hours=settings.keep_passed_hours)
     return build_scheduler(
         audit=audit_log,
         desk=desk,
@@ -286,7 +295,7 @@ def _scheduler(
         files=evidence,
         ticks=SqlTicks(database),
         seal_interval_s=settings.seal_interval_s,
-        keep_passed_hours=settings.keep_passed_hours,
+        keeping=lambda: keeping(ruleset.current, passed_if_silent=passed_if_silent),
     )
 
 

@@ -159,7 +159,12 @@ class Settings(BaseSettings):
     )
 
     lease_s: int = Field(900, ge=10, description="How long a claimed review case stays with its reviewer.")
-    keep_passed_hours: float = Field(24.0, ge=0, description="How long the picture of a passed upload is kept.")
+    keep_passed_hours: float = Field(
+        24.0,
+        ge=0,
+        le=876_000,
+        description="How long the picture of a passed upload is kept, where the policy does not say it.",
+    )
     seal_interval_s: float = Field(1.0, gt=0, description="How often audit entries are sealed into the chain.")
 
     @field_validator("log_level")

@@ -1,6 +1,7 @@
 """`portcullis policy check`, `test` and `explain`; `shadow` is beside."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from app.errors import ConfigurationError, PolicyInvalid
 from app.policy.cases import cases_path, run_cases
 from app.policy.explain import Explanation, explain
 from app.policy.load import load_ruleset
+from app.policy.retention import in_words, keeping
 from app.policy.rows import RowReader
 from app.policy.ruleset import Ruleset
 from app.policy.versions import rebuild
@@ -52,6 +54,8 @@ def check(
         f"rules, {len(ruleset.needs.probes)} probe questions, {len(ruleset.lists)} lists with "
         f"{sum(len(entry.terms) for entry in ruleset.lists)} terms\nruleset {ruleset.digest}"
     )
+    passed = timedelta(hours=settings.keep_passed_hours)
+    console.print(f"pictures are kept: {in_words(keeping(ruleset, passed_if_silent=passed))}")
     for warning in ruleset.warnings:
         console.print(f"warning: {warning.render()}")
 

@@ -30,6 +30,7 @@ from app.domain.findings import (
     TextLine,
 )
 from app.domain.images import Backdrop, Frame, Image, ImageFacts, Picture
+from app.domain.keeping import ExpiredPicture, Keep, Keeping, PicturePlace, Settled
 from app.domain.needs import (
     BUILTIN_MATCHERS,
     COUNTED_SCORE,
@@ -71,11 +72,14 @@ __all__ = [
     "EngineJob",
     "EngineState",
     "Evaluation",
+    "ExpiredPicture",
     "Findings",
     "Frame",
     "Ground",
     "Image",
     "ImageFacts",
+    "Keep",
+    "Keeping",
     "KeywordFinding",
     "KeywordList",
     "KeywordMatch",
@@ -84,6 +88,7 @@ __all__ = [
     "Needs",
     "Outcome",
     "Picture",
+    "PicturePlace",
     "Pins",
     "Place",
     "Priority",
@@ -98,6 +103,7 @@ __all__ = [
     "RuleResult",
     "RulesetText",
     "SceneFinding",
+    "Settled",
     "Severity",
     "ShadowText",
     "Span",

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from app.domain import AuditEvent
+from app.domain import AuditEvent, ExpiredPicture, Keeping, PicturePlace
 
 
 class Ticks(Protocol):
@@ -16,8 +16,11 @@ class Ticks(Protocol):
 class EvidenceRecords(Protocol):
     """What the database knows of the pictures."""
 
-    async def expired_evidence(self, *, passed_before: datetime, limit: int) -> list[str]:
-        """SHA-256 of pictures whose every decision passed before then, with no case of theirs undecided."""
+    async def expired_evidence(
+        self, keeping: Keeping, *, now: datetime, seen_before: datetime, after: PicturePlace | None, limit: int
+    ) -> tuple[list[ExpiredPicture], PicturePlace | None]:
+        """Of the next `limit` pictures that were last seen before then, the longest unseen first, those of whose
+        decisions every one is settled and its time over; and the place to go on from, None at the end."""
         ...
 
     async def evidence_deleted(

@@ -1,11 +1,12 @@
 """Remove the pictures that nobody needs any more."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
-from app.domain import AuditEvent, new_id
+from app.domain import AuditEvent, Keeping, PicturePlace, new_id
 from app.jobs.ports import EvidenceFiles, EvidenceRecords
 
 log = structlog.get_logger(__name__)
@@ -13,30 +14,34 @@ log = structlog.get_logger(__name__)
 #: A picture is put before its decision is recorded. Longer than any decision may take (60 s), with room for clocks
 #: that differ between nodes.
 IN_FLIGHT = timedelta(minutes=10)
-_BATCH = 100
+#: Pictures that are looked at, and removed, in one go.
+_BATCH = 200
 
 
 class Retention:
-    """`keep_passed` counts from the moment an upload passed, or from a reviewer's verdict that it passes."""
+    """`keeping` is asked before each batch: an edit of the policy counts for what is stored already."""
 
     def __init__(
-        self, records: EvidenceRecords, files: EvidenceFiles, *, keep_passed: timedelta, clock: Callable[[], datetime]
+        self,
+        records: EvidenceRecords,
+        files: EvidenceFiles,
+        *,
+        keeping: Callable[[], Keeping],
+        clock: Callable[[], datetime],
     ) -> None:
         self._records = records
         self._files = files
-        self._keep_passed = keep_passed
+        self._keeping = keeping
         self._clock = clock
 
-    async def remove_passed(self) -> int:
-        """Pictures whose every decision passed long enough ago; how many were removed."""
-        now = self._clock()
-        passed_before = now - self._keep_passed
+    async def remove_expired(self) -> int:
+        """Pictures whose every decision was settled long enough ago; how many were removed."""
         removed = 0
+        after: PicturePlace | None = None
         while True:
-            pictures = await self._records.expired_evidence(passed_before=passed_before, limit=_BATCH)
-            gone = await self._remove(pictures, put_before=min(passed_before, now - IN_FLIGHT), reason="passed")
-            removed += gone
-            if len(pictures) < _BATCH or gone == 0:
+            batch, after = await self._remove_batch(after)
+            removed += batch
+            if after is None:
                 return removed
 
     async def remove_unclaimed(self) -> int:
@@ -45,21 +50,28 @@ class Retention:
         removed = 0
         async for pictures in self._files.put_before(put_before):
             unknown = await self._records.unknown_evidence(pictures)
-            removed += await self._remove(unknown, put_before=put_before, reason="no_decision")
+            removed += await self._remove({picture: {"reason": "no_decision"} for picture in unknown}, put_before)
         return removed
 
-    async def _remove(self, pictures: Sequence[str], *, put_before: datetime, reason: str) -> int:
+    async def _remove_batch(self, after: PicturePlace | None) -> tuple[int, PicturePlace | None]:
+        now, keeping = self._clock(), self._keeping()
+        not_since = now - IN_FLIGHT
+        expired, following = await self._records.expired_evidence(
+            keeping, now=now, seen_before=not_since, after=after, limit=_BATCH
+        )
+        why = {one.sha256: {"reason": one.settled.value, "rule": one.rule, "policy": keeping.policy} for one in expired}
+        return await self._remove(why, not_since), following
+
+    async def _remove(self, why: Mapping[str, Mapping[str, Any]], put_before: datetime) -> int:
         """First the file, then the note: interrupted between the two, the next run finds the picture again."""
-        gone = [picture for picture in pictures if await self._files.delete_if_put_before(picture, put_before)]
+        gone = [picture for picture in why if await self._files.delete_if_put_before(picture, put_before)]
         if gone:
             now = self._clock()
-            events = [_deleted(picture, reason, now) for picture in gone]
+            events = [_deleted(picture, why[picture], now) for picture in gone]
             await self._records.evidence_deleted(gone, seen_before=put_before, at=now, events=events)
-            log.info("evidence deleted", action="evidence_deleted", pictures=len(gone), reason=reason)
+            log.info("evidence deleted", action="evidence_deleted", pictures=len(gone))
         return len(gone)
 
 
-def _deleted(picture: str, reason: str, at: datetime) -> AuditEvent:
-    return AuditEvent(
-        id=new_id("evt"), kind="evidence.deleted", at=at, actor="system", subject=picture, body={"reason": reason}
-    )
+def _deleted(picture: str, why: Mapping[str, Any], at: datetime) -> AuditEvent:
+    return AuditEvent(id=new_id("evt"), kind="evidence.deleted", at=at, actor="system", subject=picture, body=dict(why))

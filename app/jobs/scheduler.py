@@ -7,13 +7,14 @@ turn n of a job that runs every s seconds is the one that contains second n·s o
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.audit.ports import AuditLog
+from app.domain import Keeping
 from app.errors import PortcullisError
 from app.jobs.gauges import refresh_gauges
 from app.jobs.ports import EvidenceFiles, EvidenceRecords, Ticks
@@ -118,16 +119,16 @@ def build_scheduler(
     files: EvidenceFiles,
     ticks: Ticks,
     seal_interval_s: float,
-    keep_passed_hours: float,
+    keeping: Callable[[], Keeping],
     clock: Callable[[], datetime] = _utc_now,
 ) -> Scheduler:
     """Sealing and gauges run on every node: sealers take turns by themselves, and gauges are each node's own."""
-    retention = Retention(records, files, keep_passed=timedelta(hours=keep_passed_hours), clock=clock)
+    retention = Retention(records, files, keeping=keeping, clock=clock)
     jobs = (
         Job("seal_audit", seal_interval_s, lambda: seal_audit(audit)),
         Job("refresh_gauges", _GAUGES_EVERY_S, lambda: refresh_gauges(audit, desk)),
         Job("expire_leases", _LEASES_EVERY_S, desk.expire_leases, one_node=True),
-        Job("remove_passed_evidence", _RETENTION_EVERY_S, retention.remove_passed, one_node=True),
+        Job("remove_expired_evidence", _RETENTION_EVERY_S, retention.remove_expired, one_node=True),
         Job("remove_unclaimed_evidence", _UNCLAIMED_EVERY_S, retention.remove_unclaimed, one_node=True),
     )
     return Scheduler(jobs, ticks, clock=clock)

@@ -7,7 +7,6 @@ from app.domain import Findings, ProbeFinding, Status, Subject
 from app.policy.evaluate import Seen
 from app.policy.probe_scores import looked_at, place_of
 from app.policy.ruleset import Ruleset
-from app.policy.scores import probe_of
 
 
 def never_asked(ruleset: Ruleset, findings: Findings, seen: Seen) -> frozenset[str]:
@@ -27,18 +26,14 @@ def never_asked(ruleset: Ruleset, findings: Findings, seen: Seen) -> frozenset[s
         and not score.absent
         and not _was_asked(findings.probes.get(name), [expected[one] for one in policy.probes[name].applies_to])
     }
-    scores = {
-        f"scores.{name}"
-        for name, score in policy.scores.items()
-        if any(probe_of(part) in probes for part in score.parts)
-    }
     skipped = {
         name
         for name, lines in blame.items()
         if not name.startswith(("probes.", "scores.")) and any(": skipped" in line for line in lines)
     }
-    names = {f"probes.{name}.{part}" for name in probes for part in ("p", "mass")}
-    return frozenset((names | scores | skipped) & blame.keys())
+    unasked = skipped | {f"probes.{name}.{part}" for name in probes for part in ("p", "mass")}
+    scores = {f"scores.{name}" for name, score in policy.scores.items() if not unasked.isdisjoint(score.parts)}
+    return frozenset((unasked | scores) & blame.keys())
 
 
 def _was_asked(finding: ProbeFinding | None, expected: Collection[set[tuple[tuple[Subject, int], str]]]) -> bool:

@@ -26,13 +26,14 @@ from app.policy.reach import ranges_of
 from app.policy.regular import read_regular
 from app.policy.replay import Row, replay
 from app.policy.ruleset import Ruleset
-from app.policy.scores import probe_of, score_category
+from app.policy.scores import add_scores
 from app.policy.source import Path, Source
-from app.policy.vocabulary import Kind, did_you_mean
+from app.policy.vocabulary import Kind, did_you_mean, join_words, probe_of
 from app.policy.yaml_text import MAX_BYTES, read_yaml
 
 UNKNOWN = "unknown"
 ABSENT = "absent"
+_NOT_KNOWN = "unknown in this case"
 _FIELDS = ("name", "given", "expect")
 _KINDS: Mapping[Kind, tuple[type, ...]] = {
     Kind.BOOL: (bool,),
@@ -137,7 +138,9 @@ def _mistakes(ruleset: Ruleset, name: str, value: Any, source: Source, path: Any
     if name.startswith("thresholds."):
         yield source.key_problem(path, "thresholds are the policy's and cannot be given")
     elif name.startswith("scores."):
-        yield source.key_problem(path, "scores are made of probes: give `probes.<id>.p`")
+        score = ruleset.policy.scores.get(name.removeprefix("scores."))
+        hint = f"`{name}` is made of {join_words(score.parts, 'and')}" if score else None
+        yield source.key_problem(path, "scores are made of findings and cannot be given", hint=hint)
     elif name not in kinds:
         yield source.key_problem(path, f"unknown name `{name}`", hint=did_you_mean(name, kinds))
     elif value == ABSENT and kinds[name] is Kind.DOUBLE:
@@ -174,19 +177,17 @@ def _seen(ruleset: Ruleset, given: Mapping[str, Any]) -> Seen:
         elif value != ABSENT or not name.startswith("probes."):
             known[name] = float(value) if kinds[name] is Kind.DOUBLE else value
     probes = {name: _probe(known.get(f"probes.{name}.p"), absent=name in without) for name in ruleset.policy.probes}
-    scores = {name: score_category(score, probes) for name, score in ruleset.policy.scores.items()}
-    facts = Facts(known=known, absent={f"probes.{name}.{part}" for name in without for part in ("p", "mass")})
-    for name, score in scores.items():
-        if score.absent:
-            facts.absent.add(f"scores.{name}")
-        if score.value is not None:
-            (facts.at_least if score.lower_bound else facts.known)[f"scores.{name}"] = score.value
-    return Seen(facts, probes, scores)
+    facts = Facts(
+        known=known,
+        blame={name: (f"{name}: {_NOT_KNOWN}",) for name, value in given.items() if value == UNKNOWN},
+        absent={f"probes.{name}.{part}" for name in without for part in ("p", "mass")},
+    )
+    return Seen(facts, probes, add_scores(facts, ruleset.policy.scores))
 
 
 def _probe(p: Scalar | None, *, absent: bool) -> ProbeScore:
     if absent:
         return ProbeScore(status=Status.SKIPPED, reason=NO_TEXT)
     if p is None:
-        return ProbeScore(status=Status.FAILED, reason="unknown in this case")
+        return ProbeScore(status=Status.FAILED, reason=_NOT_KNOWN)
     return ProbeScore(status=Status.OK, p=float(p), mass=1.0)

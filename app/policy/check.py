@@ -7,15 +7,26 @@ from app.errors import PolicyProblem
 from app.policy.draft import Draft
 from app.policy.fields import Texts
 from app.policy.schema import Rule
+from app.policy.score_parts import check_parts
 from app.policy.source import Path, Source
 from app.policy.surfaces import check_surfaces
-from app.policy.vocabulary import did_you_mean
+from app.policy.vocabulary import Vocabulary, did_you_mean
 
 
-def check(draft: Draft, source: Source, lists: Sequence[KeywordList], *, rules_dir: str) -> Iterator[PolicyProblem]:
+def check(
+    draft: Draft,
+    source: Source,
+    lists: Sequence[KeywordList],
+    *,
+    rules_dir: str,
+    vocabulary: Vocabulary,
+    unread: Collection[str],
+) -> Iterator[PolicyProblem]:
+    """`vocabulary` are the names that conditions may use, `unread` those of them that would never be known."""
     yield from _categories(draft, source)
     yield from _probes(draft, source)
     yield from _scores(draft, source)
+    yield from check_parts(draft, source, vocabulary, unread)
     yield from _rules(draft, source)
     yield from check_surfaces(draft, source)
     for keywords in lists:
@@ -26,19 +37,39 @@ def check(draft: Draft, source: Source, lists: Sequence[KeywordList], *, rules_d
 
 
 def unused(
-    draft: Draft, source: Source, lists: Sequence[KeywordList], names: set[str], *, rules_dir: str
+    draft: Draft, source: Source, lists: Sequence[KeywordList], names: Collection[str], *, rules_dir: str
 ) -> Iterator[PolicyProblem]:
     """What no live or shadow rule uses; `names` are those their conditions and scores refer to."""
     for section in ("thresholds", "probes", "scores"):
         for name in sorted(draft.ids[section]):
             if not any(used == f"{section}.{name}" or used.startswith(f"{section}.{name}.") for used in names):
                 yield source.key_problem((section, name), f"no live or shadow rule uses `{section}.{name}`")
+    yield from _idle_retention(draft, source)
     for keywords in lists:
         score = f"text.score.{keywords.category}"
         if score not in names and not any(name.startswith(f"keywords.{keywords.name}.") for name in names):
             file = f"{rules_dir}/{keywords.name}.txt"
             hint = f"write a rule with `keywords.{keywords.name}.count > 0`"
             yield PolicyProblem(file, 1, 1, "no live or shadow rule uses this list", hint)
+
+
+def _idle_retention(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
+    """Nothing is rejected any more for a category that no live rule is of."""
+    wakened = {
+        rule
+        for surface in draft.surfaces.values()
+        for rule, its in surface.rules.items()
+        if its.mode == Mode.LIVE.value
+    }
+    live = {
+        rule.category
+        for rule in draft.rules.values()
+        if not rule.overrides and (rule.mode is Mode.LIVE or rule.id in wakened)
+    }
+    for name, category in draft.categories.items():
+        if category.retention_days is not None and name not in live:
+            message = f"no live rule is of the category `{name}`: this counts for earlier decisions alone"
+            yield source.key_problem(("categories", name, "retention_days"), message)
 
 
 def _categories(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
@@ -59,19 +90,10 @@ def _probes(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
 
 
 def _scores(draft: Draft, source: Source) -> Iterator[PolicyProblem]:
-    known = [f"probes.{probe}.p" for probe in draft.ids["probes"]]
-    for name, score in draft.scores.items():
+    for name in draft.scores:
         if name not in draft.ids["categories"]:
             hint = did_you_mean(name, draft.ids["categories"])
             yield source.key_problem(("scores", name), f"`{name}` is not among the `categories`", hint=hint)
-        form = next(iter(score.model_dump(exclude_none=True)))
-        for index, part in enumerate(score.parts):
-            path: Path = ("scores", name, form, part if form == "weighted" else index)
-            place = source.key_problem if form == "weighted" else source.problem
-            if part not in known:
-                yield place(path, f"a score is made of probes, and `{part}` is none", hint=did_you_mean(part, known))
-            elif part in score.parts[:index]:
-                yield place(path, f"`{part}` is given twice")
 
 
 def _rules(draft: Draft, source: Source) -> Iterator[PolicyProblem]:

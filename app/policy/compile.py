@@ -9,11 +9,11 @@ from app.policy.conditions import Compiler, ConditionInvalid
 from app.policy.draft import Draft
 from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Tree, conditions
 from app.policy.schema import Signals, Surface, When
-from app.policy.scores import probe_of
+from app.policy.scores import with_parts
 from app.policy.source import Path, Source
 from app.policy.surfaces import check_divisors, surface_program
 from app.policy.unreachable import check_reach
-from app.policy.vocabulary import Vocabulary
+from app.policy.vocabulary import Vocabulary, probe_of
 
 #: Compiling ends here: more are not told.
 _ENOUGH_PROBLEMS = 100
@@ -22,7 +22,8 @@ _ENOUGH_PROBLEMS = 100
 class RuleCompiler:
     """Compiles the rules of one draft; `problems` collects what is wrong with their conditions, `unreachable` what
     could never come true, which is sound in itself. `lists` are as the needs have them, with the sources that are
-    switched on; `list_names` has those of unsound lists too."""
+    switched on; `list_names` has those of unsound lists too. `vocabulary` are the names that conditions may use,
+    `unread` those that would never be known."""
 
     def __init__(
         self,
@@ -36,14 +37,14 @@ class RuleCompiler:
         self._draft = draft
         self._source = source
         self._binding = [keywords for keywords in lists if keywords.binding]
-        self._unread = _never_known(lists)
+        self.unread = _never_known(lists)
         signals = draft.defaults.signals
         if not (signals.ocr or signals.model_text):
-            self._unread.add("text.chars")
+            self.unread.add("text.chars")
         if not signals.qr:
-            self._unread.add("codes.count")
+            self.unread.add("codes.count")
         thresholds = dict.fromkeys(draft.ids.get("thresholds", ()), 1.0) | dict(draft.thresholds)
-        self._vocabulary = Vocabulary.of(
+        self.vocabulary = Vocabulary.of(
             probes=draft.ids.get("probes", ()),
             scores=draft.ids.get("scores", ()),
             lists=list_names,
@@ -53,7 +54,7 @@ class RuleCompiler:
         self._unsound = [
             f"thresholds.{name}" for name in draft.ids.get("thresholds", ()) if name not in draft.thresholds
         ]
-        self._compiler = Compiler(self._vocabulary, before=before)
+        self._compiler = Compiler(self.vocabulary, before=before)
         self.problems: list[PolicyProblem] = []
         self.unreachable: list[PolicyProblem] = []
 
@@ -62,7 +63,7 @@ class RuleCompiler:
         find their problems."""
         rules = dict(self._rules())
         compiled = tuple(rules.values())
-        base, surfaces = programs_of(compiled, self._compiler, self._vocabulary.thresholds, self._draft.surfaces)
+        base, surfaces = programs_of(compiled, self._compiler, self.vocabulary.thresholds, self._draft.surfaces)
         self.problems += check_divisors(self._draft.surfaces, compiled, self._source)
         self.unreachable += check_reach(self._draft, self._source, base, rules)
         return compiled, base, surfaces
@@ -74,7 +75,7 @@ class RuleCompiler:
             tree = self._tree(rule.when, ("rules", index, "when"))
             if tree is None:
                 continue
-            names = {name for condition in conditions(tree) for name in condition.names}
+            names = with_parts((name for one in conditions(tree) for name in one.names), self._draft.scores)
             binding = tuple(sorted(one.name for one in self._binding if _names_list(names, one)))
             yield index, CompiledRule.of(rule, tree, binding)
 
@@ -103,7 +104,7 @@ class RuleCompiler:
                 if not (untyped and complaint.of_types)
             ]
             return None
-        unread = [name for name in condition.names if name in self._unread]
+        unread = [name for name in condition.names if name in self.unread]
         self.problems += [
             self._source.problem(
                 path,
@@ -146,11 +147,9 @@ def _names_list(names: Iterable[str], keywords: KeywordList) -> bool:
     return any(name.startswith(own) or name == category for name in names)
 
 
-def used_names(draft: Draft, programs: Iterable[Program]) -> set[str]:
+def used_names(draft: Draft, programs: Iterable[Program]) -> frozenset[str]:
     """The names that live and shadow rules refer to on any surface, and those that their scores are made of."""
-    names = {name for program in programs for rule in program.rules for name in rule.names}
-    parts = {part for name, score in draft.scores.items() if f"scores.{name}" in names for part in score.parts}
-    return names | parts
+    return with_parts((name for program in programs for rule in program.rules for name in rule.names), draft.scores)
 
 
 def read_sources(signals: Signals, lists: Iterable[KeywordList]) -> tuple[KeywordList, ...]:

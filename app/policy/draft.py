@@ -23,6 +23,7 @@ from app.policy.schema import (
     Pass,
     Policy,
     Probe,
+    Retention,
     Rule,
     RuleOverride,
     Score,
@@ -39,6 +40,7 @@ T = TypeVar("T")
 _MODELS: Mapping[Path, type[Part]] = {
     (): Policy,
     ("defaults",): Defaults,
+    ("defaults", "retention"): Retention,
     ("defaults", "signals"): Signals,
     ("categories", "*"): Category,
     ("probes", "*"): Probe,

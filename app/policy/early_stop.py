@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from app.domain import Evaluation, Findings, KeywordList, TextSource, Truth, UploadContext
 from app.policy.evaluate import evaluate
 from app.policy.ruleset import Ruleset
-from app.policy.scores import probe_of
+from app.policy.vocabulary import probe_of
 
 #: Of the names that every policy knows, those that are not known from the start.
 _FOUND = {
@@ -59,7 +59,8 @@ def _hangs_on(ruleset: Ruleset, name: str, lists: dict[str, KeywordList]) -> fro
         case "probes":
             return frozenset({f"probes.{probe_of(name)}"})
         case "scores":
-            return frozenset(f"probes.{probe_of(part)}" for part in ruleset.policy.scores[rest].parts)
+            parts = ruleset.policy.scores[rest].parts
+            return frozenset().union(*(_hangs_on(ruleset, part, lists) for part in parts))
         case "keywords":
             return _read_for([lists[rest.partition(".")[0]]])
         case "text" if rest.startswith("score."):

@@ -24,7 +24,7 @@ from app.policy.facts import Facts, gather
 from app.policy.probe_scores import score_probes
 from app.policy.ruleset import CompiledRule, Program, Ruleset
 from app.policy.schema import Policy, StatementText
-from app.policy.scores import CategoryScore, score_category
+from app.policy.scores import CategoryScore, add_scores
 
 
 def evaluate(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_digest: str | None) -> Evaluation:
@@ -55,9 +55,8 @@ def see(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_d
         model_digest=model_digest,
         caption=context.caption,
     )
-    scores = {name: score_category(score, probes) for name, score in policy.scores.items()}
-    facts = gather(findings, context, needs=ruleset.needs, probes=probes, scores=scores, formulas=policy.scores)
-    return Seen(facts, probes, scores)
+    facts = gather(findings, context, needs=ruleset.needs, probes=probes)
+    return Seen(facts, probes, add_scores(facts, policy.scores))
 
 
 class _Judged(NamedTuple):

@@ -2,17 +2,20 @@
 another."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from app.domain import Findings, LeafTrace, Mode, Outcome, Truth, UploadContext
 from app.policy.bounds import Number
 from app.policy.cel_syntax import Call, Const, Name, Node, Scalar, walk
 from app.policy.evaluate import Seen, evaluate, see
+from app.policy.facts import Facts
 from app.policy.promotion import COMPARISONS
+from app.policy.reach import ranges_of
 from app.policy.replay import Row, replay
 from app.policy.ruleset import AllOf, AnyOf, Not, Program, Ruleset, Tree
-from app.policy.scores import probe_of, score_category
+from app.policy.schema import Score
+from app.policy.scores import add_scores
 
 _MARKS = {Truth.TRUE: "true", Truth.FALSE: "false", Truth.UNKNOWN: "unknown"}
 
@@ -59,7 +62,9 @@ def explain(ruleset: Ruleset, findings: Findings, context: UploadContext, *, mod
         on = f" [on {result.surface}]" if result.surface else ""
         lines.append(f"{result.id}{mode}{on}: {_MARKS[result.result]}{said}{aside}")
         leaves = {id(leaf): trace for leaf, trace in zip(rules[result.id].leaves, traces, strict=True)}
-        lines += [f"  {line}" for line in _tree(rules[result.id].tree, leaves, seen.facts.absent)]
+        lines += [
+            f"  {line}" for line in _tree(rules[result.id].tree, leaves, _Values(seen.facts, ruleset.policy.scores))
+        ]
     return Explanation(
         outcome=evaluation.outcome,
         lines=tuple(lines),
@@ -82,20 +87,40 @@ def _surface_lines(ruleset: Ruleset, program: Program) -> Iterator[str]:
             yield f"  {one.rule.id}: off"
 
 
-def _tree(tree: Tree, leaves: Mapping[int, LeafTrace], absent: Collection[str]) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """Tells what a condition saw: of a score of several findings, what it is made of too."""
+
+    facts: Facts
+    scores: Mapping[str, Score]
+
+    def told(self, name: str, value: Scalar | None) -> Iterator[str]:
+        yield f"{name} = {_shown(value)}{self._absent(name)}"
+        score = self.scores.get(name.removeprefix("scores.")) if name.startswith("scores.") else None
+        if score is not None and len(score.parts) > 1:
+            for part in score.parts:
+                bound = "at least " if part in self.facts.at_least else ""
+                found = self.facts.known.get(part, self.facts.at_least.get(part))
+                yield f"  of {part} = {bound}{_shown(found)}{self._absent(part)}"
+
+    def _absent(self, name: str) -> str:
+        return " (no text)" if name in self.facts.absent else ""
+
+
+def _tree(tree: Tree, leaves: Mapping[int, LeafTrace], values: _Values) -> Iterator[str]:
     match tree:
         case AnyOf(parts=parts) | AllOf(parts=parts):
             yield "any of" if isinstance(tree, AnyOf) else "all of"
             for part in parts:
-                yield from (f"  {line}" for line in _tree(part, leaves, absent))
+                yield from (f"  {line}" for line in _tree(part, leaves, values))
         case Not(part=part):
             yield "not"
-            yield from (f"  {line}" for line in _tree(part, leaves, absent))
+            yield from (f"  {line}" for line in _tree(part, leaves, values))
         case _:
             trace = leaves[id(tree)]
             yield f"{_MARKS[trace.result]:8}{trace.condition}"
             for name, value in trace.values.items():
-                yield f"{'':8}  {name} = {_shown(value)}{' (no text)' if name in absent else ''}"
+                yield from (f"{'':8}  {line}" for line in values.told(name, value))
 
 
 def _shown(value: Scalar | None) -> str:
@@ -114,6 +139,7 @@ class _Search:
         self._program = program
         self._seen = seen
         self._outcome = outcome
+        self._ranges = ranges_of(program.compiler.kinds)
 
     def smallest(self, *, thresholds: bool) -> Change | None:
         """A threshold is named by the place where the policy gives it: its own one or a surface's."""
@@ -133,22 +159,16 @@ class _Search:
     def _outcome_with(self, name: str, value: Number) -> Outcome | None:
         if name.startswith("thresholds."):
             return replay(self._ruleset, [Row(self._seen)], thresholds={self._program.place(name): value}).outcome(0)
-        facts = self._seen.facts
-        moved = replace(facts, known={**facts.known, name: value, **self._scores_with(name, value)})
-        return replay(self._ruleset, [Row(replace(self._seen, facts=moved))]).outcome(0)
+        return replay(self._ruleset, [Row(replace(self._seen, facts=self._facts_with(name, value)))]).outcome(0)
 
-    def _scores_with(self, name: str, value: Number) -> dict[str, Number]:
-        """The scores that a probe's other value would have made."""
-        if not (name.startswith("probes.") and name.endswith(".p")):
-            return {}
-        probes = dict(self._seen.probes)
-        probes[probe_of(name)] = probes[probe_of(name)].model_copy(update={"p": float(value)})
-        made = {one: score_category(score, probes) for one, score in self._ruleset.policy.scores.items()}
-        return {
-            f"scores.{one}": score.value
-            for one, score in made.items()
-            if score.value is not None and not score.lower_bound
-        }
+    def _facts_with(self, name: str, value: Number) -> Facts:
+        """With the scores that the other value would have made."""
+        facts = self._seen.facts
+        known = {**facts.known, name: value}
+        moved = replace(facts, known=known, at_least=dict(facts.at_least), blame=dict(facts.blame))
+        scores = self._ruleset.policy.scores
+        add_scores(moved, {one: score for one, score in scores.items() if name in score.parts})
+        return moved
 
     def _turns(self) -> dict[str, set[Number]]:
         """For each number that live rules compare, the other side's values, and those just beside them."""
@@ -190,11 +210,8 @@ class _Search:
         value = self._program.thresholds.get(name, self._seen.facts.known.get(name))
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
-    @staticmethod
-    def _possible(name: str, value: Number) -> bool:
-        if name.startswith(("probes.", "scores.")):
-            return 0 <= value <= 1
-        return name.startswith("thresholds.") or value >= 0
+    def _possible(self, name: str, value: Number) -> bool:
+        return name.startswith("thresholds.") or self._ranges[name].holds(value)
 
 
 def _name(node: Node) -> str | None:

@@ -17,8 +17,6 @@ from app.domain import (
 )
 from app.policy.bounds import Number
 from app.policy.cel_syntax import Scalar
-from app.policy.schema import Score
-from app.policy.scores import CategoryScore, probe_of
 from app.policy.text_scores import best_score, category_score, counts, highest_severity, of_list
 
 
@@ -37,6 +35,14 @@ class Facts:
     blame: dict[str, tuple[str, ...]] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
 
+    def add(self, name: str, value: Number | None, *, lower_bound: bool, blame: Iterable[str]) -> None:
+        if value is not None and not lower_bound:
+            self.known[name] = value
+            return
+        if value is not None:
+            self.at_least[name] = value
+        self.blame[name] = tuple(sorted(blame))
+
 
 def gather(
     findings: Findings,
@@ -44,20 +50,13 @@ def gather(
     *,
     needs: Needs,
     probes: Mapping[str, ProbeScore],
-    scores: Mapping[str, CategoryScore],
-    formulas: Mapping[str, Score],
 ) -> Facts:
-    """The facts of one upload; thresholds are not among them."""
+    """The facts of one upload; thresholds are not among them, and neither are scores, which are made of them."""
     facts = Facts()
     facts.known.update(_image_and_context(findings, context))
     _add_surface(facts, context.surface or "")
     for name, probe in probes.items():
         _add_probe(facts, name, probe)
-    for name, score in scores.items():
-        if score.absent:
-            facts.absent.add(f"scores.{name}")
-        blame = {line for part in formulas[name].parts for line in _probe_blame(probe_of(part), probes)}
-        _add(facts, f"scores.{name}", score.value, lower_bound=score.lower_bound, blame=blame)
     broken = broken_sources(findings, context)
     for keywords in needs.lists:
         _add_keywords(facts, keywords, findings, broken)
@@ -110,15 +109,6 @@ def _add_surface(facts: Facts, surface: str) -> None:
         facts.blame["context.surface"] = ("context.surface: not text",)
 
 
-def _add(facts: Facts, name: str, value: Number | None, *, lower_bound: bool, blame: Iterable[str]) -> None:
-    if value is not None and not lower_bound:
-        facts.known[name] = value
-        return
-    if value is not None:
-        facts.at_least[name] = value
-    facts.blame[name] = tuple(sorted(blame))
-
-
 def _add_probe(facts: Facts, name: str, probe: ProbeScore) -> None:
     if probe.p is not None and probe.mass is not None and not probe.lower_bound:
         facts.known[f"probes.{name}.p"] = probe.p
@@ -128,16 +118,14 @@ def _add_probe(facts: Facts, name: str, probe: ProbeScore) -> None:
         facts.known.update({f"probes.{name}.p": 0.0, f"probes.{name}.mass": 1.0})
         facts.absent.update((f"probes.{name}.p", f"probes.{name}.mass"))
         return
-    blame = _probe_blame(name, {name: probe})
-    _add(facts, f"probes.{name}.p", probe.p, lower_bound=probe.lower_bound, blame=blame)
+    blame = _probe_blame(name, probe)
+    facts.add(f"probes.{name}.p", probe.p, lower_bound=probe.lower_bound, blame=blame)
     # The smallest mass over all readings: with one missing it is bounded on neither side that a policy asks about.
-    _add(facts, f"probes.{name}.mass", None if probe.lower_bound else probe.mass, lower_bound=False, blame=blame)
+    facts.add(f"probes.{name}.mass", None if probe.lower_bound else probe.mass, lower_bound=False, blame=blame)
 
 
-def _probe_blame(name: str, probes: Mapping[str, ProbeScore]) -> list[str]:
-    probe = probes.get(name)
-    if probe is None or probe.absent or (probe.status is Status.OK and not probe.lower_bound):
-        return []
+def _probe_blame(name: str, probe: ProbeScore) -> list[str]:
+    """Of a probe that is not known, or not whole."""
     status = "incomplete" if probe.status is Status.OK else probe.status.value
     return [f"probes.{name}: {status}" + (f" ({probe.reason})" if probe.reason else "")]
 
@@ -158,7 +146,7 @@ def _add_keywords(facts: Facts, keywords: KeywordList, findings: Findings, broke
             "severity": highest_severity(keywords, matches),
         }
     for name, value in seen.items():
-        _add(facts, f"keywords.{keywords.name}.{name}", value, lower_bound=bool(blame), blame=blame)
+        facts.add(f"keywords.{keywords.name}.{name}", value, lower_bound=bool(blame), blame=blame)
 
 
 def _add_text_scores(
@@ -169,7 +157,7 @@ def _add_text_scores(
         blame = {said for source, said in broken.items() if any(source in keywords.sources for keywords in own)}
         blame |= _cut(own, findings)
         score = category_score(own, findings.keywords.matches)
-        _add(facts, f"text.score.{category}", score, lower_bound=bool(blame), blame=blame)
+        facts.add(f"text.score.{category}", score, lower_bound=bool(blame), blame=blame)
 
 
 def _cut(lists: Sequence[KeywordList], findings: Findings) -> set[str]:
@@ -195,8 +183,7 @@ def _add_chars(facts: Facts, findings: Findings, needs: Needs, broken: Mapping[T
         readers.append((TextSource.MODEL_TEXT, findings.model_text))
     chars = max((sum(len(line.text) for line in finding.lines) for _, finding in readers), default=None)
     unread = [source for source, finding in readers if finding.status is not Status.OK]
-    _add(
-        facts,
+    facts.add(
         "text.chars",
         chars,
         lower_bound=bool(unread),
@@ -207,7 +194,7 @@ def _add_chars(facts: Facts, findings: Findings, needs: Needs, broken: Mapping[T
 def _add_codes(facts: Facts, findings: Findings) -> None:
     codes = findings.codes
     said = _said(TextSource.QR.value, codes.status, codes.reason)
-    _add(facts, "codes.count", len(codes.codes), lower_bound=codes.status is not Status.OK, blame={said})
+    facts.add("codes.count", len(codes.codes), lower_bound=codes.status is not Status.OK, blame={said})
 
 
 def _said(what: str, status: Status, reason: str | None) -> str:

@@ -22,6 +22,10 @@ CEL_WORDS = frozenset(
 MAX_NUMBER = 1e9
 MIN_DIVISOR = 1e-9
 
+#: A hundred years: beyond any use, and far from where dates end.
+MAX_DAYS = 36_500
+HOURS_A_DAY = 24
+
 OPENAI_CATEGORIES = (
     "harassment",
     "harassment/threatening",
@@ -112,6 +116,24 @@ def _weight(value: Any) -> float:
     return number
 
 
+def _days(value: Any) -> float:
+    number = float(_number(value))
+    if number <= 0:
+        raise ValueError("must be above 0")
+    if number > MAX_DAYS:
+        raise ValueError(f"must be at most {MAX_DAYS:,} days")
+    return number
+
+
+def _hours(value: Any) -> float:
+    number = float(_number(value))
+    if number < 0:
+        raise ValueError("must not be below 0")
+    if number > MAX_DAYS * HOURS_A_DAY:
+        raise ValueError(f"must be at most {MAX_DAYS * HOURS_A_DAY:,} hours")
+    return number
+
+
 def _severity(value: Any) -> Severity:
     if isinstance(value, Severity):
         return value
@@ -180,5 +202,7 @@ Number = Annotated[int | float, PlainValidator(_number)]
 MinMass = Annotated[float, PlainValidator(_share)]
 Share = Annotated[float, PlainValidator(_share)]
 Weight = Annotated[float, PlainValidator(_weight)]
+Days = Annotated[float, PlainValidator(_days)]
+Hours = Annotated[float, PlainValidator(_hours)]
 OnUnknown = Annotated[Outcome, PlainValidator(_on_unknown)]
 SeverityWord = Annotated[Severity, PlainValidator(_severity)]

@@ -10,6 +10,11 @@ _PERCENT = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*%\s*")
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 _THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:[,_' ]\d{3})+")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)")
+#: Such as `30d`, `P30D`, `2 weeks`.
+_TIME = re.compile(
+    r"\s*P?T?(\d{1,6}(?:\.\d{1,6})?)\s*([hdwy]|hr|hours?|hrs|days?|weeks?|mo|months?|yr|years?)\s*", re.IGNORECASE
+)
+_HOURS_OF = {"h": 1, "d": 24, "w": 7 * 24, "m": 30 * 24, "y": 365 * 24}
 #: Fields whose text is given by language.
 _BY_LANGUAGE = frozenset({"title", "reason", "questions", "facts"})
 _YES, _NO = frozenset({"yes", "on", "y", "true", "1"}), frozenset({"no", "off", "n", "false", "0"})
@@ -28,6 +33,8 @@ def form_hint(path: Path, kind: str, value: Any, message: str) -> str | None:
         case "bool_type":
             word = str(value).lower()
             return "write `true`" if word in _YES else "write `false`" if word in _NO else None
+    if path and str(path[-1]).endswith(("_days", "_hours")) and (hint := _time_hint(path, value)) is not None:
+        return hint
     return _value_hint(value, message)
 
 
@@ -43,6 +50,8 @@ def field_hint(path: Path, word: str) -> str | None:
     """Of an unknown field, where its name alone says what is wrong."""
     if not word.isprintable():
         return "it holds a character that cannot be seen, such as a space of another kind: type the line anew"
+    if not path and word == "retention":
+        return "it stands in `defaults`: `defaults: {retention: {rejected_days: …}}`"
     if "when" in path:
         meant = _TREE_WORDS.get(word.lower(), word.lower())
         return f"did you mean `{meant}`?" if meant in ("any", "all", "not") else "known are `any`, `all` and `not`"
@@ -50,10 +59,26 @@ def field_hint(path: Path, word: str) -> str | None:
 
 
 def _mapping_hint(path: Path, value: Any) -> str | None:
+    if path == ("defaults", "retention"):
+        return "say of which pictures: `retention: {passed_hours: …, rejected_days: …}`"
     if path and path[-1] in _BY_LANGUAGE:
         return f"say it by language: `{path[-1]}: {{en: …}}`"
     if path[:1] == ("surfaces",) and path[2:3] == ("rules",) and value in ("live", "shadow", "off", "review", "reject"):
         return f"write `{{{'then' if value in ('review', 'reject') else 'mode'}: {value}}}`"
+    return None
+
+
+def _time_hint(path: Path, value: Any) -> str | None:
+    unit = str(path[-1]).rpartition("_")[2]
+    if isinstance(value, str) and (found := _TIME.fullmatch(value)):
+        hours = float(found[1]) * _HOURS_OF[found[2][0].lower()]
+        return f"write `{hours / (_HOURS_OF['d'] if unit == 'days' else 1):g}`: the number is of {unit}"
+    if value == 0 and unit == "days":
+        otherwise = {
+            "retention_days": "as `defaults.retention` says",
+            "reviewed_days": "as long as `passed_hours` says",
+        }
+        return f"without it they are kept {otherwise.get(str(path[-1]), 'until somebody deletes them')}"
     return None
 
 

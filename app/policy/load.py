@@ -124,7 +124,11 @@ def build_ruleset(
     compiler = RuleCompiler(draft, source, readable, list_names, before=before)
     rules, program, surfaces = compiler.programs()
     problems += compiler.problems + ([] if kept else compiler.unreachable)
-    problems += islice(check(draft, source, lists, rules_dir=rules_dir), MAX_PROBLEMS + 1) if draft.ids else []
+    if draft.ids:
+        checked = check(
+            draft, source, lists, rules_dir=rules_dir, vocabulary=compiler.vocabulary, unread=compiler.unread
+        )
+        problems += islice(checked, MAX_PROBLEMS + 1)
     if problems or list_problems or draft.policy is None:
         ordered = sorted(
             dict.fromkeys(problems),

@@ -11,6 +11,8 @@ from app.domain import Ground, Mode, Outcome, Subject
 from app.policy.fields import (
     OPENAI_CATEGORIES,
     STATEMENT_CATEGORIES,
+    Days,
+    Hours,
     Id,
     Language,
     MinMass,
@@ -50,6 +52,16 @@ class Signals(Part):
     scene: StrictBool = True
 
 
+class Retention(Part):
+    """How long pictures are kept, from when their decision was settled: passed without a person, passed by a person's
+    verdict, rejected by either. Absent, `passed_hours` is the setting's, `reviewed_days` as long as `passed_hours`;
+    without `rejected_days` they stay until somebody deletes them."""
+
+    passed_hours: Hours | None = None
+    reviewed_days: Days | None = None
+    rejected_days: Days | None = None
+
+
 class Defaults(Part):
     """`language` is the one every text must have; `ask` lists the languages that every probe is asked in. A probe
     answer whose yes and no words together have less probability than `min_mass` is no answer. With `early_stop` the
@@ -62,18 +74,20 @@ class Defaults(Part):
     min_mass: MinMass = 0.5
     early_stop: StrictBool = False
     quality_sample: Share | None = None
+    retention: Retention = Retention()
     signals: Signals = Signals()
 
 
 class Category(Part):
     """`openai` is the key in OpenAI's moderation API, `statement` the EU Transparency Database's category without
-    its prefix."""
+    its prefix. Of pictures that were rejected for it, `retention_days` goes before `defaults.retention`."""
 
     title: Texts
     severity: SeverityWord
     openai: Annotated[str, one_of(OPENAI_CATEGORIES)] | None = None
     statement: Annotated[str, one_of(STATEMENT_CATEGORIES)] = "OTHER_VIOLATION_TC"
     exposure: Exposure = Exposure.STANDARD
+    retention_days: Days | None = None
 
 
 class Calibration(Part):
@@ -94,8 +108,8 @@ class Probe(Part):
 
 
 class Score(Part):
-    """Exactly one way to make one number of several probes. `noisy_or` is 1 - (1-p)(1-p)…; `weighted` is the mean
-    with these weights."""
+    """Exactly one way to make one number of several findings, each from 0 to 1. `noisy_or` is 1 - (1-p)(1-p)…;
+    `weighted` is the mean with these weights."""
 
     max: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None
     noisy_or: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None

@@ -32,7 +32,8 @@ from app.policy.ports import Matcher
 from app.policy.replay import Replayed, Row, replay
 from app.policy.rows import RowReader
 from app.policy.ruleset import CompiledRule, Program, Ruleset
-from app.policy.scores import probe_of
+from app.policy.scores import with_parts
+from app.policy.vocabulary import probe_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +198,7 @@ def _rules_digest(ruleset: Ruleset, names: Sequence[str]) -> str:
     make other rules of them, and their record goes on."""
     policy = ruleset.policy
     compiled = [one for program in ruleset.programs for one in program.rules if one.rule.id in names]
-    used = {name for one in compiled for name in one.names}
-    used |= {part for name, score in policy.scores.items() if f"scores.{name}" in used for part in score.parts}
+    used = with_parts((name for one in compiled for name in one.names), policy.scores)
     probes = {probe_of(name) for name in used if name.startswith("probes.")}
     content: dict[str, Any] = {
         "rules": [

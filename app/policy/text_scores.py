@@ -28,11 +28,12 @@ def highest_severity(keywords: KeywordList, matches: Iterable[KeywordMatch]) -> 
 
 
 def category_score(lists: Sequence[KeywordList], matches: Sequence[KeywordMatch]) -> float:
-    """1 - (1-a)(1-b)… over the terms found, each by its best match: its score times the strength of its severity."""
+    """1 - (1-a)(1-b)… over the terms found, each by its best match: its score times the strength of its severity. Of
+    none it is 0.0: a whole number would be no value of a name that is declared decimal."""
     worth: dict[tuple[str, str], float] = {}
     for keywords in lists:
         for match in of_list(keywords, matches):
             key = (keywords.name, match.term)
             strength = _STRENGTH[match.severity or keywords.severity]
             worth[key] = max(worth.get(key, 0.0), match.score * strength)
-    return 1 - math.prod(1 - one for _, one in sorted(worth.items()))
+    return 1.0 - math.prod((1 - one for _, one in sorted(worth.items())), start=1.0)

@@ -79,6 +79,11 @@ class Vocabulary:
         return f"names begin with {join_words(sorted({known.partition('.')[0] + '.' for known in self.kinds}))}"
 
 
+def probe_of(name: str) -> str:
+    """`violence` of `probes.violence.p`."""
+    return name.split(".")[1]
+
+
 def _missing_list(name: str, known: Iterable[str]) -> str | None:
     """What to say of a list that is not there."""
     section, _, rest = name.partition(".")
@@ -107,12 +112,12 @@ def _close(word: str, words: list[str], *, cutoff: float) -> list[str]:
     return difflib.get_close_matches(word, words, n=3, cutoff=cutoff)
 
 
-def join_words(words: Iterable[str]) -> str:
-    """`a`, `b` or `c`, cut off when there are many."""
+def join_words(words: Iterable[str], last: str = "or") -> str:
+    """`a`, `b` or `c`, cut off when there are many; `last` stands before the last."""
     quoted = [f"`{word}`" for word in words]
     if len(quoted) > _MAX_LISTED + 1:  # "1 more" would be no shorter
         quoted = [*quoted[:_MAX_LISTED], f"{len(quoted) - _MAX_LISTED} more"]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {last} {quoted[-1]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

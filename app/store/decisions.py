@@ -17,7 +17,7 @@ from app.store.cursors import page_limit, read_cursor, time_of, write_cursor
 from app.store.dialects import insert, known_id, storable
 from app.store.outbox import OutboxRows, outbox_rows, put_rows
 from app.store.session import Database
-from app.store.tables import CaseRow, DecisionRow, PictureRow
+from app.store.tables import CaseRow, DecisionCategoryRow, DecisionRow, PictureRow
 from app.store.types import UtcDateTime
 
 V = TypeVar("V", bound=Value)
@@ -139,6 +139,9 @@ def _write(
     connection.execute(_see_picture(dialect), picture | {"first_seen_at": at, "last_seen_at": at})
     if connection.execute(_keep(dialect), columns).rowcount == 0:
         raise _Repeated
+    if categories := {violation.category for violation in record.decision.violations}:
+        rows = [{"decision_id": record.decision.id, "category": category} for category in sorted(categories)]
+        connection.execute(sql_insert(DecisionCategoryRow), rows)
     if case is not None:
         connection.execute(sql_insert(CaseRow), case_columns(case))
     put_rows(connection, events)

@@ -1,42 +1,56 @@
 """Which pictures nobody needs any more.
 
-The question is answered from the decisions and cases themselves, not from a flag that would have to follow them.
+The question is answered from the decisions and cases themselves, by the retention of the moment, not from a date that
+would have to follow them all.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, exists, or_
-from sqlmodel import col, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, select, tuple_
+from sqlalchemy.orm import aliased, outerjoin
+from sqlmodel import col, update
+from sqlmodel import select as select_rows
+from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.domain import AuditEvent, CaseState, Outcome
+from app.domain import AuditEvent, CaseState, ExpiredPicture, Keep, Keeping, Outcome, PicturePlace, Settled
 from app.store.outbox import put_events
 from app.store.session import Database
-from app.store.tables import CaseRow, DecisionRow, PictureRow
+from app.store.tables import CaseRow, DecisionCategoryRow, DecisionRow, PictureRow
+from app.store.types import UtcDateTime
+
+#: No decision is older.
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+#: Of a decision that waits for a person, or whose outcome is none that is known.
+_OPEN = "open"
+_LAST = aliased(CaseRow)
 
 
 class SqlRetention:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def expired_evidence(self, *, passed_before: datetime, limit: int) -> list[str]:
-        """SHA-256 of pictures whose every decision passed before then, with no case of theirs undecided.
-
-        A decision has passed when its outcome is pass, or when a reviewer said so; a reviewer's reject or a verdict
-        that is younger keeps the picture.
-        """
-        query = (
-            select(PictureRow.sha256)
-            .where(
-                col(PictureRow.deleted_at).is_(None),
-                PictureRow.last_seen_at < passed_before,
-                ~_still_needed(passed_before),
-            )
-            .order_by(col(PictureRow.last_seen_at))
-            .limit(limit)
+    async def expired_evidence(
+        self, keeping: Keeping, *, now: datetime, seen_before: datetime, after: PicturePlace | None, limit: int
+    ) -> tuple[list[ExpiredPicture], PicturePlace | None]:
+        """Of the next `limit` pictures that were last seen before then, the longest unseen first, those of whose
+        decisions every one is settled and its time over; and the place to go on from, None at the end."""
+        if keeping.shortest is None:
+            return [], None
+        query = select_rows(PictureRow.last_seen_at, PictureRow.sha256).where(
+            col(PictureRow.deleted_at).is_(None), PictureRow.last_seen_at < min(seen_before, now - keeping.shortest)
         )
+        if after is not None:
+            query = query.where(
+                tuple_(col(PictureRow.last_seen_at), col(PictureRow.sha256))
+                > tuple_(literal(after[0], UtcDateTime()), literal(after[1]))
+            )
+        query = query.order_by(col(PictureRow.last_seen_at), col(PictureRow.sha256)).limit(limit)
         async with self._database.reading() as session:
-            return list((await session.exec(query)).all())
+            pictures = [(seen_at, sha256) for seen_at, sha256 in (await session.exec(query)).all()]
+            expired = await _expired(session, [sha256 for _, sha256 in pictures], keeping, now)
+        return expired, pictures[-1] if len(pictures) == limit else None
 
     async def evidence_deleted(
         self, pictures: Sequence[str], *, seen_before: datetime, at: datetime, events: Sequence[AuditEvent]
@@ -52,7 +66,7 @@ class SqlRetention:
 
     async def unknown_evidence(self, pictures: Sequence[str]) -> list[str]:
         """Those of the pictures that no decision is about, or that are noted as deleted."""
-        query = select(PictureRow.sha256).where(
+        query = select_rows(PictureRow.sha256).where(
             col(PictureRow.sha256).in_(pictures), col(PictureRow.deleted_at).is_(None)
         )
         async with self._database.reading() as session:
@@ -60,25 +74,98 @@ class SqlRetention:
         return [picture for picture in pictures if picture not in known]
 
 
-def _still_needed(passed_before: datetime) -> ColumnElement[bool]:
-    """Whether any decision about the picture in the enclosing query is not one that passed before then."""
-    passed_by_a_person = exists().where(
-        col(CaseRow.decision_id) == col(DecisionRow.id), col(CaseRow.verdict_outcome) == Outcome.PASS.value
+async def _expired(
+    session: AsyncSession, pictures: Sequence[str], keeping: Keeping, now: datetime
+) -> list[ExpiredPicture]:
+    if not pictures:
+        return []
+    query = select_rows(PictureRow.sha256).where(col(PictureRow.sha256).in_(pictures), ~_still_needed(keeping, now))
+    gone = set((await session.exec(query)).all())
+    ends = await _longest_kept(session, gone, keeping)
+    return [ends[sha256] for sha256 in pictures if sha256 in ends]
+
+
+def _still_needed(keeping: Keeping, now: datetime) -> ColumnElement[bool]:
+    """Whether any decision about the picture in the enclosing query is not settled, or was not long enough ago."""
+    category = col(DecisionCategoryRow.category)
+    own = {name: _over_before(keep, now) for name, keep in keeping.categories.items()}
+    rejected = _over_before(keeping.rejected, now)
+    kept_since = case(
+        {
+            Settled.PASSED.value: _over_before(keeping.passed, now),
+            Settled.REVIEWED.value: _over_before(keeping.reviewed, now),
+            Settled.REJECTED.value: case(own, value=category, else_=rejected) if own else rejected,
+        },
+        value=_settled(),
+        else_=literal(_EVER, UtcDateTime()),
     )
-    unsettled_case = exists().where(
-        col(CaseRow.decision_id) == col(DecisionRow.id),
-        or_(
-            col(CaseRow.state) != CaseState.DECIDED.value,
-            col(CaseRow.verdict_outcome) != Outcome.PASS.value,
-            col(CaseRow.verdict_at) >= passed_before,
-        ),
+    return (
+        exists()
+        .select_from(_decisions())
+        .where(col(DecisionRow.image_sha256) == col(PictureRow.sha256), _settled_at() >= kept_since)
+        .correlate(PictureRow)
     )
-    return exists().where(
-        col(DecisionRow.image_sha256) == col(PictureRow.sha256),
-        or_(
-            col(DecisionRow.created_at) >= passed_before,
-            (col(DecisionRow.outcome) == Outcome.REVIEW.value) & ~passed_by_a_person,
-            col(DecisionRow.outcome) == Outcome.REJECT.value,
-            unsettled_case,
-        ),
+
+
+async def _longest_kept(session: AsyncSession, pictures: set[str], keeping: Keeping) -> dict[str, ExpiredPicture]:
+    """By picture, what kept it longest: as many rows as it has kinds of decisions, however many those are."""
+    of_each = (
+        select(
+            col(DecisionRow.image_sha256).label("sha256"),
+            _settled().label("settled"),
+            col(DecisionCategoryRow.category).label("category"),
+            _settled_at().label("settled_at"),
+        )
+        .select_from(_decisions())
+        .where(col(DecisionRow.image_sha256).in_(pictures))
+        .subquery()
     )
+    kind = (of_each.c.sha256, of_each.c.settled, of_each.c.category)
+    query = select(*kind, func.max(of_each.c.settled_at)).group_by(*kind)
+    ends: dict[str, tuple[datetime, ExpiredPicture]] = {}
+    for sha256, word, category, settled_at in (await (await session.connection()).execute(query)).all():
+        settled = Settled(word)
+        keep = keeping.of(settled, category)
+        end = settled_at + (keep.time or timedelta(0))
+        if sha256 not in ends or end > ends[sha256][0]:
+            ends[sha256] = end, ExpiredPicture(sha256, settled, keep.rule)
+    return {sha256: picture for sha256, (_, picture) in ends.items()}
+
+
+def _decisions() -> Any:
+    """Decisions, each with the case whose verdict is the last word on it, if there is one, and a row for each of its
+    categories, or one without."""
+    decision: Any = DecisionRow
+    later = aliased(CaseRow)
+    spoken_after = exists().where(
+        col(later.decision_id) == col(_LAST.decision_id),
+        tuple_(col(later.verdict_at), col(later.id)) > tuple_(col(_LAST.verdict_at), col(_LAST.id)),
+    )
+    last_word = and_(col(_LAST.decision_id) == col(DecisionRow.id), col(_LAST.verdict_at).is_not(None), ~spoken_after)
+    of_it = col(DecisionCategoryRow.decision_id) == col(DecisionRow.id)
+    return outerjoin(outerjoin(decision, _LAST, last_word), DecisionCategoryRow, of_it)
+
+
+def _settled() -> ColumnElement[str]:
+    """A word of Settled, or `open`, for a row of `_decisions`."""
+    undecided = exists().where(
+        col(CaseRow.decision_id) == col(DecisionRow.id), col(CaseRow.state) != CaseState.DECIDED.value
+    )
+    verdict = col(_LAST.verdict_outcome)
+    outcome = func.coalesce(verdict, col(DecisionRow.outcome))
+    return case(
+        (undecided, _OPEN),
+        (outcome == Outcome.REJECT.value, Settled.REJECTED.value),
+        (outcome != Outcome.PASS.value, _OPEN),
+        (verdict.is_not(None), Settled.REVIEWED.value),
+        else_=Settled.PASSED.value,
+    )
+
+
+def _settled_at() -> ColumnElement[datetime]:
+    return func.coalesce(col(_LAST.verdict_at), col(DecisionRow.created_at))
+
+
+def _over_before(keep: Keep, now: datetime) -> ColumnElement[datetime]:
+    """What was settled before then need not be kept."""
+    return literal(_EVER if keep.time is None else now - keep.time, UtcDateTime())

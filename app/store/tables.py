@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from app.store.types import UtcDateTime
@@ -15,12 +15,22 @@ class PictureRow(SQLModel, table=True):
     """A picture that decisions are about. `deleted_at` is set when retention removed its bytes."""
 
     __tablename__ = "pictures"
+    #: Of those that are there: retention walks along it, past any number that are gone.
+    __table_args__ = (
+        Index(
+            "ix_pictures_kept",
+            "last_seen_at",
+            "sha256",
+            sqlite_where=text("deleted_at IS NULL"),
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+    )
 
     sha256: str = Field(primary_key=True)
     media_type: str
     size_bytes: int
     first_seen_at: datetime = Field(sa_type=UtcDateTime)
-    last_seen_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    last_seen_at: datetime = Field(sa_type=UtcDateTime)
     deleted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
@@ -49,6 +59,17 @@ class DecisionRow(SQLModel, table=True):
     decision: str = Field(sa_type=Text)
     findings: str = Field(sa_type=Text)
     context: str = Field(sa_type=Text)
+
+
+class DecisionCategoryRow(SQLModel, table=True):
+    """A category that some violation of a decision is of. Retention asks for it, by today's policy."""
+
+    __tablename__ = "decision_categories"
+
+    decision_id: str = Field(
+        sa_column=Column(String, ForeignKey("decisions.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+    category: str = Field(primary_key=True)
 
 
 class CaseRow(SQLModel, table=True):

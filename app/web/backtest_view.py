@@ -12,7 +12,6 @@ from app.web.shares import Part, parts_of
 
 #: Of a curve, about this many values stand in its table.
 _TABLE_ROWS = 10
-_ASKED = ("probes.", "scores.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,9 @@ def _counted(run: Run, report: Report) -> Counted:
 
 
 def _why(name: str) -> str:
-    return "not put to the model then" if name.startswith(_ASKED) else "not read then"
+    if name.startswith("scores."):
+        return "made of what was not asked then"
+    return "not put to the model then" if name.startswith("probes.") else "not read then"
 
 
 def _changed(run: Run, lists: tuple[KeywordList, ...]) -> tuple[str, ...]:

@@ -48,3 +48,13 @@ def test_tests_are_run(run: Run, tmp_path: Path, expected: str, exit_code: int, 
     done = run("test")
     assert done.exit_code == exit_code
     assert said in done.output
+
+
+def test_check_says_how_long_pictures_are_kept(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTCULLIS_KEEP_PASSED_HOURS", "36")
+    kept = "pictures are kept: passed 36 h (PORTCULLIS_KEEP_PASSED_HOURS), rejected until they are deleted"
+    assert kept in run("check").output
+
+    policy = POLICY.replace("defaults:\n", "defaults:\n  retention: {passed_hours: 12, rejected_days: 180}\n")
+    (tmp_path / "policies.yaml").write_text(policy)
+    assert "pictures are kept: passed 12 h, rejected 180 d" in run("check").output

@@ -9,6 +9,7 @@ import pytest
 from app.domain import CaseKind, Severity
 from app.store import SqlRetention
 from tests.http.rig import POLICY, Rig
+from tests.store import samples
 
 PASSES = POLICY.replace("defaults:\n", "defaults:\n  quality_sample: 1\n")
 REJECTS = POLICY.replace("    then: reject\n", "    then: reject\n    sample: 1\n", 1)
@@ -90,7 +91,13 @@ async def test_the_picture_stays_while_its_case_is_open_and_if_it_should_not_hav
     made = await rig.decide()
     decision, retention = await rig.decisions.find(made["id"]), SqlRetention(rig.database)
     much_later = decision.created_at + timedelta(days=400)
-    assert await retention.expired_evidence(passed_before=much_later, limit=9) == []
+
+    async def expired() -> list[str]:
+        found, _ = await retention.expired_evidence(
+            samples.keeping(), now=much_later, seen_before=much_later, after=None, limit=9
+        )
+        return [picture.sha256 for picture in found]
+
+    assert await expired() == []
     await judged(rig, made, verdict)
-    expired = await retention.expired_evidence(passed_before=much_later, limit=9)
-    assert expired == ([decision.image.sha256] if verdict == "pass" else [])
+    assert await expired() == ([decision.image.sha256] if verdict == "pass" else [])

@@ -8,12 +8,23 @@ from typing import Any
 import pytest
 
 from app.audit.chain import event_of
-from app.domain import Outcome
+from app.domain import Keeping, Outcome, Settled
 from app.errors import NotFound, StoreUnavailable
 from app.jobs.retention import IN_FLIGHT, Retention
+from app.policy.live import LiveRuleset
+from app.policy.retention import keeping
 from app.review.case import claim, decide
 from app.settings import Settings
-from app.store import Database, LocalEvidenceStore, SqlAuditLog, SqlCaseStore, SqlDecisionStore, SqlRetention
+from app.store import (
+    Database,
+    LocalEvidenceStore,
+    SqlAuditLog,
+    SqlCaseStore,
+    SqlDecisionStore,
+    SqlRetention,
+    SqlRulesets,
+)
+from tests.http.rig import CONTRABAND, POLICY
 from tests.jobs.conftest import Clock
 from tests.store import samples
 
@@ -21,15 +32,18 @@ _KEEP = timedelta(hours=24)
 
 
 class World:
-    def __init__(self, database: Database, root: Path, clock: Clock, keep: timedelta = _KEEP) -> None:
+    def __init__(self, database: Database, root: Path, clock: Clock, keeping: Keeping | None = None) -> None:
         self.clock = clock
+        #: What the policy of the moment says.
+        self.keeping = keeping or samples.keeping(passed=_KEEP / timedelta(days=1))
         self.root = root
+        self.database = database
         self.decisions = SqlDecisionStore(database)
         self.cases = SqlCaseStore(database)
         self.log = SqlAuditLog(database)
         self.files = LocalEvidenceStore(root)
         self.records = SqlRetention(database)
-        self.retention = Retention(self.records, self.files, keep_passed=keep, clock=clock)
+        self.retention = Retention(self.records, self.files, keeping=lambda: self.keeping, clock=clock)
 
     async def put(self, data: bytes) -> str:
         """As if at the clock's time."""
@@ -39,13 +53,14 @@ class World:
             os.utime(path, (self.clock.now.timestamp(),) * 2)
         return image.facts.sha256
 
-    async def uploaded(self, data: bytes, outcome: Outcome = Outcome.PASS) -> str:
+    async def uploaded(self, data: bytes, outcome: Outcome = Outcome.PASS, category: str = "violence") -> str:
         sha256 = await self.put(data)
-        await self.decided(data, outcome)
+        await self.decided(data, outcome, category)
         return sha256
 
-    async def decided(self, data: bytes, outcome: Outcome = Outcome.PASS) -> None:
-        record = samples.record(outcome=outcome, at=self.clock.now, picture=samples.facts(data))
+    async def decided(self, data: bytes, outcome: Outcome = Outcome.PASS, category: str = "violence") -> None:
+        at, picture = self.clock.now, samples.facts(data)
+        record = samples.record(outcome=outcome, at=at, picture=picture, categories=[category])
         case = samples.case_of(record.decision) if outcome is Outcome.REVIEW else None
         await self.decisions.record(record, [], case)
 
@@ -59,7 +74,10 @@ class World:
     async def audited(self) -> list[tuple[str, str, object]]:
         await self.log.seal(limit=100)
         events = [event_of(entry) for entry in await self.log.entries(limit=100)]
-        return [(event.kind, event.subject, event.body["reason"]) for event in events]
+        return [(event.kind, event.subject, event.body) for event in events]
+
+    def body(self, settled: Settled, rule: str) -> dict[str, object]:
+        return {"reason": settled.value, "rule": rule, "policy": self.keeping.policy}
 
 
 @pytest.fixture
@@ -73,13 +91,13 @@ async def test_passed_pictures_go_after_their_time_and_it_is_audited(world: Worl
     in_review = await world.uploaded(b"in review", Outcome.REVIEW)
 
     world.clock.forward(_KEEP)
-    assert await world.retention.remove_passed() == 0
+    assert await world.retention.remove_expired() == 0
     world.clock.forward(timedelta(seconds=1))
-    assert await world.retention.remove_passed() == 1
-    assert await world.retention.remove_passed() == 0
+    assert await world.retention.remove_expired() == 1
+    assert await world.retention.remove_expired() == 0
 
     assert [await world.has(picture) for picture in (passed, rejected, in_review)] == [False, True, True]
-    assert await world.audited() == [("evidence.deleted", passed, "passed")]
+    assert await world.audited() == [("evidence.deleted", passed, world.body(Settled.PASSED, "passed_hours"))]
 
 
 async def test_a_picture_that_somebody_else_s_open_decision_is_about_stays(world: World) -> None:
@@ -87,7 +105,7 @@ async def test_a_picture_that_somebody_else_s_open_decision_is_about_stays(world
     await world.uploaded(b"shared", Outcome.REVIEW)
     world.clock.forward(_KEEP * 2)
 
-    assert await world.retention.remove_passed() == 0
+    assert await world.retention.remove_expired() == 0
     assert await world.has(picture)
 
 
@@ -99,9 +117,9 @@ async def test_a_reviewer_s_pass_starts_the_time(world: World) -> None:
     await world.cases.save(verdict, expected_version=0, events=[])
 
     world.clock.forward(_KEEP)
-    assert await world.retention.remove_passed() == 0
+    assert await world.retention.remove_expired() == 0
     world.clock.forward(timedelta(seconds=1))
-    assert await world.retention.remove_passed() == 1
+    assert await world.retention.remove_expired() == 1
     assert not await world.has(picture)
 
 
@@ -112,25 +130,123 @@ async def test_a_picture_on_its_way_to_a_new_decision_stays(world: World) -> Non
     await world.put(b"again")
     world.clock.forward(timedelta(seconds=30))
 
-    assert await world.retention.remove_passed() == 0
+    assert await world.retention.remove_expired() == 0
     await world.decided(b"again", Outcome.REVIEW)
     assert await world.has(picture)
 
-    assert await world.retention.remove_passed() == 0
+    assert await world.retention.remove_expired() == 0
     assert await world.audited() == []
 
 
 async def test_keeping_for_no_time_still_waits_for_uploads_on_their_way(
     database: Database, tmp_path: Path, clock: Clock
 ) -> None:
-    world = World(database, tmp_path / "evidence", clock, keep=timedelta(0))
+    world = World(database, tmp_path / "evidence", clock, samples.keeping(passed=0))
     picture = await world.uploaded(b"passed")
     world.clock.forward(IN_FLIGHT)
-    assert await world.retention.remove_passed() == 0
+    assert await world.retention.remove_expired() == 0
 
     world.clock.forward(timedelta(seconds=1))
-    assert await world.retention.remove_passed() == 1
+    assert await world.retention.remove_expired() == 1
     assert not await world.has(picture)
+
+
+async def test_each_picture_goes_in_its_own_time_and_the_log_names_the_rule(world: World) -> None:
+    world.keeping = samples.keeping(passed=1, rejected=100, goods=30, violence=365)
+    uploads = {
+        "passed_hours": (await world.uploaded(b"passed"), Settled.PASSED, 1),
+        "goods": (await world.uploaded(b"a knife", Outcome.REJECT, "goods"), Settled.REJECTED, 30),
+        "rejected_days": (await world.uploaded(b"spam", Outcome.REJECT, "spam"), Settled.REJECTED, 100),
+        "violence": (await world.uploaded(b"blood", Outcome.REJECT, "violence"), Settled.REJECTED, 365),
+    }
+    begun_at = world.clock.now
+    for _, _, days in uploads.values():
+        world.clock.now = begun_at + timedelta(days=days)
+        assert await world.retention.remove_expired() == 0
+        world.clock.forward(timedelta(seconds=1))
+        assert await world.retention.remove_expired() == 1
+
+    assert await world.audited() == [
+        ("evidence.deleted", picture, world.body(settled, rule)) for rule, (picture, settled, _) in uploads.items()
+    ]
+
+
+async def test_a_corrected_retention_counts_for_what_is_stored_already(world: World) -> None:
+    old = await world.uploaded(b"old", Outcome.REJECT)
+    world.clock.forward(timedelta(days=50))
+    young = await world.uploaded(b"young", Outcome.REJECT)
+    world.clock.forward(timedelta(days=1))
+    assert await world.retention.remove_expired() == 0
+
+    world.keeping = samples.keeping(rejected=50)
+    assert await world.retention.remove_expired() == 1
+    assert [await world.has(picture) for picture in (old, young)] == [False, True]
+
+    world.keeping = samples.keeping(rejected=180)
+    world.clock.forward(timedelta(days=100))
+    assert await world.retention.remove_expired() == 0
+
+
+async def test_an_edit_of_the_policy_in_force_is_all_that_it_takes(world: World, tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "contraband.txt").write_text(CONTRABAND)
+    (tmp_path / "policies.yaml").write_text(POLICY)
+    ruleset = LiveRuleset(tmp_path / "policies.yaml", tmp_path / "rules", store=SqlRulesets(world.database))
+    await ruleset.start()
+    retention = Retention(
+        world.records,
+        world.files,
+        keeping=lambda: keeping(ruleset.current, passed_if_silent=_KEEP),
+        clock=world.clock,
+    )
+    picture = await world.uploaded(b"rejected", Outcome.REJECT)
+    world.clock.forward(timedelta(days=8))
+    assert await retention.remove_expired() == 0
+
+    edited = POLICY.replace("defaults:\n", "defaults:\n  retention: {rejected_days: 7}\n")
+    activation = await ruleset.put(edited.encode(), author="key_policy", why="a week will do", expected=None)
+    assert await retention.remove_expired() == 1
+
+    kind, subject, body = (await world.audited())[-1]
+    assert (kind, subject) == ("evidence.deleted", picture)
+    rule = "defaults.retention.rejected_days"
+    assert body == {"reason": "rejected", "rule": rule, "policy": activation.policy_digest}
+
+
+async def test_a_retention_that_grows_during_a_run_spares_the_rest_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.retention._BATCH", 2)
+    for number in range(6):
+        await world.uploaded(b"%d" % number)
+        world.clock.forward(timedelta(seconds=1))
+    world.clock.forward(_KEEP * 2)
+    note = world.records.evidence_deleted
+
+    async def and_the_policy_is_edited(*given: Any, **named: Any) -> None:
+        await note(*given, **named)
+        world.keeping = samples.keeping(passed=30)
+
+    monkeypatch.setattr(world.records, "evidence_deleted", and_the_policy_is_edited)
+
+    assert await world.retention.remove_expired() == 2
+
+
+async def test_pictures_that_cannot_go_yet_do_not_keep_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than a batch has, and they come first."""
+    monkeypatch.setattr("app.jobs.retention._BATCH", 2)
+    for number in range(5):
+        await world.uploaded(b"%d" % number)
+    world.clock.forward(timedelta(seconds=1))
+    last = await world.uploaded(b"last")
+    world.clock.forward(_KEEP * 2)
+    for number in range(5):
+        await world.put(b"%d" % number)
+
+    assert await world.retention.remove_expired() == 1
+    assert not await world.has(last)
 
 
 async def test_more_than_one_batch_goes_in_one_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +255,7 @@ async def test_more_than_one_batch_goes_in_one_run(world: World, monkeypatch: py
         await world.uploaded(b"%d" % number)
     world.clock.forward(_KEEP * 2)
 
-    assert await world.retention.remove_passed() == 8
+    assert await world.retention.remove_expired() == 8
 
 
 async def test_a_run_that_broke_off_is_finished_by_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,22 +268,22 @@ async def test_a_run_that_broke_off_is_finished_by_the_next(world: World, monkey
     with monkeypatch.context() as patch:
         patch.setattr(world.records, "evidence_deleted", unavailable)
         with pytest.raises(StoreUnavailable):
-            await world.retention.remove_passed()
+            await world.retention.remove_expired()
     assert not await world.has(picture)
 
-    assert await world.retention.remove_passed() == 1
-    assert await world.audited() == [("evidence.deleted", picture, "passed")]
+    assert await world.retention.remove_expired() == 1
+    assert await world.audited() == [("evidence.deleted", picture, world.body(Settled.PASSED, "passed_hours"))]
 
 
 async def test_a_removed_picture_that_is_uploaded_again_is_kept_again(world: World) -> None:
     picture = await world.uploaded(b"passed")
     world.clock.forward(_KEEP * 2)
-    await world.retention.remove_passed()
+    await world.retention.remove_expired()
 
     await world.uploaded(b"passed", Outcome.REJECT)
     world.clock.forward(_KEEP * 2)
 
-    assert await world.retention.remove_passed() == 0
+    assert await world.retention.remove_expired() == 0
     assert await world.retention.remove_unclaimed() == 0
     assert await world.has(picture)
 
@@ -182,7 +298,7 @@ async def test_pictures_without_a_decision_go(world: World) -> None:
     assert await world.retention.remove_unclaimed() == 1
 
     assert [await world.has(picture) for picture in (kept, orphan, young)] == [True, False, True]
-    assert await world.audited() == [("evidence.deleted", orphan, "no_decision")]
+    assert await world.audited() == [("evidence.deleted", orphan, {"reason": "no_decision"})]
 
 
 def test_a_time_on_its_way_is_longer_than_any_decision_takes() -> None:
@@ -205,9 +321,9 @@ async def test_a_picture_that_is_put_again_before_its_removal_is_noted_stays(
 
     with monkeypatch.context() as patch:
         patch.setattr(world.records, "evidence_deleted", late)
-        assert await world.retention.remove_passed() == 1
+        assert await world.retention.remove_expired() == 1
     world.clock.forward(IN_FLIGHT * 2)
 
     assert await world.retention.remove_unclaimed() == 0
     assert await world.has(picture)
-    assert await world.audited() == [("evidence.deleted", picture, "passed")]
+    assert await world.audited() == [("evidence.deleted", picture, world.body(Settled.PASSED, "passed_hours"))]

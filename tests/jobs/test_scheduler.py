@@ -89,7 +89,7 @@ async def test_everything_runs_by_itself(database: Database, tmp_path: Path, clo
         files=files,
         ticks=SqlTicks(database),
         seal_interval_s=_SHORTEST_S,
-        keep_passed_hours=24,
+        keeping=samples.keeping,
         clock=clock,
     )
 

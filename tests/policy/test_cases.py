@@ -68,7 +68,7 @@ def test_a_case_that_fails_says_where_what_and_by_which_rule() -> None:
         ),
         (
             "cases:\n- name: x\n  expect: pass\n  given: {scores.goods: 1}",
-            "4:11: scores are made of probes: give `probes.<id>.p`",
+            "4:11: scores are made of findings and cannot be given",
         ),
         (
             "cases:\n- name: x\n  expect: pass\n  given: {keywords.banned.count: true}",

@@ -2,15 +2,18 @@
 
 import re
 import textwrap
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from app.domain import Settled
 from app.policy.cases import check_cases
 from app.policy.lists import load_lists
 from app.policy.load import build_ruleset
+from app.policy.retention import in_words, keeping
 from app.policy.ruleset import Ruleset
 from app.policy.vocabulary import FIXED_NAMES
 from app.policy.yaml_text import read_yaml
@@ -44,6 +47,15 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
         ("{probes.knives.p: 1, probes.blood.p: 0.7}", "reject"),
         ("{probes.knives.p: 1, probes.blood.p: 0.5}", "pass"),
     ],
+    "Scores of pictures and words": [
+        ("{probes.knives.p: 0.7, keywords.contraband.score: 0.7}", "reject"),
+        ("{probes.knives.p: 0.7}", "pass"),
+        ("{keywords.contraband.score: 0.7}", "pass"),
+        ("{keywords.contraband.score: 1}", "reject"),
+        ("{probes.knives.p: 0.7, keywords.contraband.score: unknown}", "review"),
+        ("{probes.knives.p: 0.95, keywords.contraband.score: unknown}", "reject"),
+        ("{probes.knives.p: unknown, keywords.contraband.score: 1}", "reject"),
+    ],
     "Thresholds": [("{probes.knives.p: 0.96}", "reject"), ("{probes.knives.p: 0.94}", "pass")],
     "Rules": [*KNIVES, ("{probes.blood.p: 0.6}", "pass"), ("{probes.blood.p: unknown}", "pass")],
     "Conditions": [
@@ -76,6 +88,7 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
         ("{probes.knives.p: 0.95, context.surface: elsewhere}", "reject"),
     ],
     "Defaults": [*KNIVES, ("{probes.knives.p: unknown}", "review")],
+    "How long pictures are kept": KNIVES,
     "Stopping early": [
         ("{probes.knives.p: 0.6, keywords.contraband.count: 1}", "reject"),
         ("{probes.knives.p: 0.95}", "pass"),
@@ -129,6 +142,13 @@ def test_the_included_file_of_the_page_is_taken() -> None:
     kept = re.sub(r"thresholds:\n(?:  .*\n)+", "", whole)
     text = f"{kept}--- # file: thresholds.yaml\nthresholds: {{reject: 0.9}}\n"
     assert build_ruleset(text.encode(), ()).policy.thresholds == {"reject": 0.9}
+
+
+def test_pictures_are_kept_as_the_page_says() -> None:
+    (example,) = [one for one, section in SECTIONS.items() if section == "How long pictures are kept"]
+    said = keeping(built(example), passed_if_silent=timedelta(hours=24))
+    assert in_words(said) == "passed 3 d, passed by a person 30 d, rejected 180 d, rejected for violence 365 d"
+    assert said.of(Settled.REJECTED, "goods").time == timedelta(days=180)
 
 
 def test_every_fixed_name_is_in_the_table() -> None:

@@ -34,6 +34,8 @@ LEAVES = st.sampled_from(
         "probes.a.mass > 0.8",
         "1 - probes.b.p > probes.a.p",
         "scores.goods > 0.5",
+        "scores.goods < thresholds.high",
+        "text.score.goods > 0.8 && keywords.banned.score < 0.9",
         "scores.goods + probes.a.p < 1",
         "keywords.banned.count > 0",
         "keywords.banned.count == 0",
@@ -63,6 +65,14 @@ TREES = st.recursive(
     ),
     max_leaves=4,
 )
+PARTS = st.lists(
+    st.sampled_from(
+        ["probes.a.p", "probes.b.p", "text.score.goods", *(f"keywords.{one.name}.score" for one in LISTS)],
+    ),
+    min_size=1,
+    max_size=3,
+    unique=True,
+)
 MODES = st.sampled_from(["live", "live", "live", "shadow", "draft"])
 
 
@@ -83,7 +93,7 @@ def rulesets(draw: st.DrawFn) -> Ruleset:
         named = draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
         rules.append(allow(f"a{number}", draw(TREES), *named, mode=draw(MODES)))
     form = draw(st.sampled_from(["max", "noisy_or", "weighted"]))
-    parts = ["probes.a.p", "probes.b.p"]
+    parts = draw(PARTS)
     goods = {form: dict.fromkeys(parts, 1.5) if form == "weighted" else parts}
     signals = {"ocr": draw(st.booleans()), "model_text": True}
     defaults = {"signals": signals, "ask": ["en", "zh"]}
@@ -102,7 +112,15 @@ def complete_findings(draw: st.DrawFn) -> Findings:
         caption is not None
     )
     matches = draw(
-        st.lists(st.builds(match, st.sampled_from([one.name for one in LISTS]), st.sampled_from(sources)), max_size=4)
+        st.lists(
+            st.builds(
+                lambda name, source, score: match(name, source).model_copy(update={"score": score}),
+                st.sampled_from([one.name for one in LISTS]),
+                st.sampled_from(sources),
+                st.sampled_from([1.0, 0.7, 0.4]),
+            ),
+            max_size=4,
+        )
     )
     lines = st.lists(st.sampled_from(["a", "abc"]), max_size=2).map(
         lambda texts: tuple(TextLine(text=t) for t in texts)

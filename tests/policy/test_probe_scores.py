@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import Findings, ProbeFinding, ProbeReading, ProbeScore, Status
+from app.policy.facts import Facts
 from app.policy.probe_scores import score_probes
 from app.policy.schema import Calibration, Probe, Score
 from app.policy.scores import score_category
@@ -93,13 +94,11 @@ def test_any_logarithms_give_a_probability_or_nothing(log_yes: float, log_no: fl
     assert scored.p is None or 0 <= scored.p <= 1
 
 
-def parts(*values: float | None) -> dict[str, ProbeScore]:
-    return {
-        f"p{at}": ProbeScore(status=Status.OK, p=value, mass=1.0)
-        if value is not None
-        else ProbeScore(status=Status.FAILED)
-        for at, value in enumerate(values)
-    }
+def parts(*values: float | None) -> Facts:
+    facts = Facts()
+    for at, value in enumerate(values):
+        facts.add(f"probes.p{at}.p", value, lower_bound=False, blame=["failed"])
+    return facts
 
 
 FORMS = {

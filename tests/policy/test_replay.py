@@ -43,13 +43,25 @@ LEAVES = st.sampled_from(
         "probes.a.p > 0.5 || probes.t.p < 0.2",
         "probes.both.p > 0.4",
         "scores.words < 0.2",
+        "scores.words > 0.4 || text.score.goods > 0.9",
         "probes.t.p + probes.a.p < 0.7",
     ]
 )
-WORDS = {
-    "categories": {name: {"title": {"en": name}, "severity": "high"} for name in ("goods", "words")},
-    "scores": {"goods": {"max": ["probes.a.p", "probes.b.p"]}, "words": {"weighted": {"probes.t.p": 2}}},
-}
+CATEGORIES = {name: {"title": {"en": name}, "severity": "high"} for name in ("goods", "words")}
+GOODS = st.sampled_from(
+    [
+        {"max": ["probes.a.p", "probes.b.p"]},
+        {"max": ["text.score.goods", "probes.b.p"]},
+        {"noisy_or": ["probes.a.p", "keywords.banned.score"]},
+    ]
+)
+WORDS = st.sampled_from(
+    [
+        {"weighted": {"probes.t.p": 2}},
+        {"weighted": {"probes.t.p": 2, "keywords.sworn.score": 1}},
+        {"max": ["probes.t.p", "text.score.goods"]},
+    ]
+)
 TREES = st.recursive(
     LEAVES,
     lambda inner: (
@@ -82,7 +94,14 @@ def policies(draw: st.DrawFn) -> Ruleset:
     surface = st.fixed_dictionaries({"thresholds": lowered, "rules": overrides})
     surfaces = draw(st.dictionaries(st.sampled_from(["chat", "avatar"]), surface))
     try:
-        return ruleset(*rules, defaults={"ask": ["en"]}, surfaces=surfaces, probes=TEXT_PROBES, **WORDS)
+        return ruleset(
+            *rules,
+            defaults={"ask": ["en"]},
+            surfaces=surfaces,
+            probes=TEXT_PROBES,
+            categories=CATEGORIES,
+            scores={"goods": draw(GOODS), "words": draw(WORDS)},
+        )
     except PolicyInvalid:
         assume(False)
         raise

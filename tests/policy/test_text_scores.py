@@ -2,8 +2,9 @@
 
 import pytest
 
-from app.domain import COUNTED_SCORE, Findings, Outcome, Severity, Status, TextSource
+from app.domain import COUNTED_SCORE, Findings, Outcome, Severity, Status, TextSource, UploadContext
 from app.policy import text_scores
+from app.policy.evaluate import see
 from tests.policy import build
 
 _RULES = (
@@ -49,6 +50,14 @@ def test_terms_are_counted_once() -> None:
 def test_the_score_of_a_category_adds_what_its_lists_found() -> None:
     assert "category" not in _true({})
     assert "category" in _true({}, {"term": "y"})
+
+
+@pytest.mark.parametrize("ocr", [Status.OK, Status.FAILED])
+def test_without_a_match_scores_are_decimal_as_they_are_declared(ocr: Status) -> None:
+    """The library adds nothing whole to what is decimal, and what is whole would have no upper end."""
+    facts = see(build.ruleset(*_RULES), build.findings(ocr=ocr), UploadContext(), model_digest=None).facts
+    found = {**facts.known, **facts.at_least}
+    assert [type(found[name]) for name in ("text.score.goods", "keywords.banned.score")] == [float, float]
 
 
 def test_strengths_are_probabilities_that_rise_with_severity() -> None:

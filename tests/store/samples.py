@@ -1,6 +1,7 @@
 """Values for tests of whatever keeps or shows decisions."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ from app.domain import (
     Findings,
     Image,
     ImageFacts,
+    Keep,
+    Keeping,
     KeywordFinding,
     KeywordMatch,
     LeafTrace,
@@ -102,7 +105,9 @@ def decision(
     at: datetime = NOON,
     picture: ImageFacts | None = None,
     decision_id: str | None = None,
+    categories: Sequence[str] = ("violence",),
 ) -> Decision:
+    """`categories` are those of its violations."""
     picture = picture or facts()
     found = findings(picture)
     return Decision(
@@ -112,8 +117,9 @@ def decision(
         degraded=outcome is Outcome.REVIEW,
         degraded_by=("probes.violence: timeout",) if outcome is Outcome.REVIEW else (),
         demo=False,
-        violations=(
-            Violation(rule="graphic-violence", category="violence", outcome=outcome, score=0.93, reason="Blut"),
+        violations=tuple(
+            Violation(rule=f"graphic-{category}", category=category, outcome=outcome, score=0.93, reason="Blut")
+            for category in categories
         ),
         scores={"violence": 0.93, "sexual": None},
         findings=PublishedFindings(
@@ -157,8 +163,9 @@ def record(
     key_id: str = "key_1",
     idempotency_key: str | None = None,
     request_digest: str | None = None,
+    categories: Sequence[str] = ("violence",),
 ) -> DecisionRecord:
-    made = decision(outcome=outcome, at=at, picture=picture)
+    made = decision(outcome=outcome, at=at, picture=picture, categories=categories)
     return DecisionRecord(
         decision=made,
         findings=findings(made.image),
@@ -172,3 +179,20 @@ def record(
 
 def case_of(made: Decision, *, priority: Severity = Severity.MEDIUM, at: datetime | None = None) -> ReviewCase:
     return ReviewCase(id=new_id("case"), decision_id=made.id, priority=priority, opened_at=at or made.created_at)
+
+
+def keeping(
+    *, passed: float = 1, reviewed: float | None = None, rejected: float | None = None, **categories: float
+) -> Keeping:
+    """All in days."""
+
+    def keep(days: float | None, rule: str) -> Keep:
+        return Keep(None if days is None else timedelta(days=days), rule)
+
+    return Keeping(
+        passed=keep(passed, "passed_hours"),
+        reviewed=keep(passed if reviewed is None else reviewed, "reviewed_days"),
+        rejected=keep(rejected, "rejected_days"),
+        categories={name: keep(days, name) for name, days in categories.items()},
+        policy="sha256:" + digest("policy"),
+    )

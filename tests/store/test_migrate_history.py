@@ -1,5 +1,5 @@
 """Migrations on databases that were filled before. 0002: old activations get an order, an author, and a last file
-content. 0004: old cases are reviews."""
+content. 0004: old cases are reviews. 0005: old decisions have their categories."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,8 +9,8 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, text
 
-from app.domain import ActivationSource, CaseKind, Change, RulesetText
-from app.store import Database, SqlCaseStore, SqlRulesets
+from app.domain import ActivationSource, CaseKind, Change, Outcome, RulesetText
+from app.store import Database, SqlCaseStore, SqlRetention, SqlRulesets
 from app.store.migrate import config
 from tests.store import samples
 from tests.store.databases import PostgresServer, SqliteServer, opened
@@ -112,24 +112,31 @@ async def _from_file(rulesets: SqlRulesets, name: str) -> bool:
     return await rulesets.activate(kept, change, after_seq=None, events=[]) is not None
 
 
+async def _at(database: Database, revision: str, *, decisions: Sequence[tuple[str, str, str]]) -> None:
+    """A database of that revision with a picture `aa` and decisions about it: (id, outcome, the decision as JSON)."""
+    async with database.writing() as session:
+        connection = await session.connection()
+        await connection.run_sync(_to, revision)
+        at = _moment(database, 0)
+        await connection.execute(text("INSERT INTO pictures VALUES ('aa', 'image/png', 9, :at, :at, NULL)"), {"at": at})
+        await connection.execute(
+            text(
+                "INSERT INTO decisions (id, created_at, outcome, degraded, key_id, image_sha256, ruleset_digest,"
+                " media_type, decision, findings, context) VALUES"
+                " (:id, :at, :outcome, :no, 'key', 'aa', 'sha256:one', 'image/png', :decision, '{}', '{}')"
+            ),
+            [
+                {"id": decision_id, "at": at, "outcome": outcome, "no": False, "decision": decision}
+                for decision_id, outcome, decision in decisions
+            ],
+        )
+
+
 async def test_cases_from_before_there_were_samples_are_reviews(empty_url: str) -> None:
-    database = Database(empty_url)
-    try:
+    async with opened(empty_url) as database:
+        await _at(database, "0003", decisions=[("dec_1", "review", "{}")])
         async with database.writing() as session:
-            connection = await session.connection()
-            await connection.run_sync(_to, "0003")
-            await connection.execute(
-                text("INSERT INTO pictures VALUES ('aa', 'image/png', 9, :at, :at, NULL)"), {"at": _moment(database, 0)}
-            )
-            await connection.execute(
-                text(
-                    "INSERT INTO decisions (id, created_at, outcome, degraded, key_id, image_sha256, ruleset_digest,"
-                    " media_type, decision, findings, context)"
-                    " VALUES ('dec_1', :at, 'review', :no, 'key', 'aa', 'sha256:one', 'image/png', '{}', '{}', '{}')"
-                ),
-                {"at": _moment(database, 0), "no": False},
-            )
-            await connection.execute(
+            await (await session.connection()).execute(
                 text(
                     "INSERT INTO cases (id, decision_id, state, rank, opened_at, version)"
                     " VALUES ('case_1', 'dec_1', 'open', -3, :at, 0)"
@@ -139,5 +146,25 @@ async def test_cases_from_before_there_were_samples_are_reviews(empty_url: str) 
         await database.start()
         case = await SqlCaseStore(database).find("case_1")
         assert (case.kind, case.decision_id) == (CaseKind.REVIEW, "dec_1")
-    finally:
-        await database.aclose()
+
+
+async def test_decisions_from_before_there_was_retention_have_their_categories(empty_url: str) -> None:
+    """More of them than are read at once."""
+    kinds: list[list[str]] = [["goods"], [], ["goods", "violence"], ["violence"]]
+    found = {f"dec_{number:04}": kinds[number % len(kinds)] for number in range(2100)}
+    as_json = [
+        samples.decision(outcome=Outcome.REJECT, categories=categories * 2).model_dump_json() for categories in kinds
+    ]
+    decisions = [(one, "reject", as_json[number % len(kinds)]) for number, one in enumerate(found)]
+    async with opened(empty_url) as database:
+        await _at(database, "0004", decisions=decisions)
+        await database.start()
+        keeping, now = samples.keeping(violence=30, rejected=3), samples.NOON + timedelta(days=31)
+        expired, _ = await SqlRetention(database).expired_evidence(
+            keeping, now=now, seen_before=now, after=None, limit=1
+        )
+        assert [(one.sha256, one.rule) for one in expired] == [("aa", "violence")]
+        async with database.reading() as session:
+            query = text("SELECT decision_id, category FROM decision_categories ORDER BY decision_id, category")
+            rows = (await (await session.connection()).execute(query)).all()
+        assert [tuple(row) for row in rows] == [(one, name) for one, names in found.items() for name in names]

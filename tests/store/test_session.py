@@ -133,7 +133,9 @@ _OPERATIONS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "versions": lambda database: SqlRulesets(database).versions(limit=1),
     "knows": lambda database: SqlRulesets(database).knows("d"),
     "find_ruleset": lambda database: SqlRulesets(database).find("d"),
-    "expired": lambda database: SqlRetention(database).expired_evidence(passed_before=_NOW, limit=1),
+    "expired": lambda database: SqlRetention(database).expired_evidence(
+        samples.keeping(), now=_NOW, seen_before=_NOW, after=None, limit=1
+    ),
     "deleted": lambda database: SqlRetention(database).evidence_deleted(["a"], seen_before=_NOW, at=_NOW, events=[]),
     "unknown": lambda database: SqlRetention(database).unknown_evidence(["a"]),
     "tick": lambda database: SqlTicks(database).take("job", 1),

@@ -348,15 +348,11 @@ async def test_who_is_logged_out_comes_back_to_the_page(rig: Rig) -> None:
     assert answer.headers["location"] == "/login?next=/policy/backtests"
 
 
-async def test_a_long_comparison_holds_up_nobody_else(rig: Rig) -> None:
-    """Two texts with nothing in common but short lines, again and again, take seconds to compare."""
+async def test_a_long_comparison_is_left_out_and_said_so(rig: Rig) -> None:
+    """Two texts with nothing in common but short lines, again and again, would take seconds to compare."""
     lines = {seed: "".join(f"# {at * seed % 131}\n" for at in range(5_000)) for seed in (7, 40)}
     made = await run(rig, policy=POLICY + lines[7])
     await rig.ruleset.put((POLICY + lines[40]).encode(), expected=None, author="key", why=None)
-    page = asyncio.create_task(get(rig, f"/policy/backtests/{made.id}"))
-    turns = 0
-    while not page.done():
-        await asyncio.sleep(0.01)
-        turns += 1
-    assert "# 7" in page.result()
-    assert turns > 10
+    page = await get(rig, f"/policy/backtests/{made.id}")
+    assert "too much changed to be shown" in page
+    assert "# 7" not in page

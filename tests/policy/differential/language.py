@@ -9,7 +9,7 @@ Scalar: TypeAlias = bool | int | float | str
 
 DOUBLES = (
     *("probes.a.p", "probes.b.p", "probes.a.mass", "scores.goods", "scores.arms", "text.score.goods"),
-    *("keywords.banned.score", "thresholds.high", "thresholds.half"),
+    *("text.score.arms", "keywords.banned.score", "thresholds.high", "thresholds.half"),
 )
 INTS = (
     *("keywords.banned.count", "keywords.sworn.count", "keywords.posted.count", "keywords.banned.terms"),

@@ -76,6 +76,10 @@ SCORES = st.sampled_from(
         {"noisy_or": ["probes.a.p", "probes.b.p"]},
         {"weighted": {"probes.a.p": 3, "probes.b.p": 1}},
         {"weighted": {"probes.b.p": 0.3}},
+        {"max": ["text.score.arms"]},
+        {"max": ["keywords.banned.score", "probes.a.p"]},
+        {"noisy_or": ["text.score.goods", "probes.b.p", "keywords.sworn.score"]},
+        {"weighted": {"keywords.posted.score": 1, "probes.b.p": 2, "text.score.goods": 0.5}},
     ]
 )
 CALIBRATIONS = st.sampled_from([None, MODEL, "sha256:" + "2" * 64]).map(
@@ -191,7 +195,7 @@ def rule_out(case: Case, surface: str | None, results: Mapping[str, Truth], fact
     allowing = {name: one["then"]["pass"]["overrides"] for name, one in live.items() if isinstance(one["then"], dict)}
     open_rules = {name for name in rules if isinstance(rules[name]["then"], str) and results[name] is not Truth.FALSE}
     allowed = {one for name, named in allowing.items() if results[name] is Truth.TRUE for one in named}
-    aside = {name for name in open_rules & allowed if not _sworn(case.whens[name], facts)}
+    aside = {name for name in open_rules & allowed if not _sworn(case, name, facts)}
     asks = {}
     for name in open_rules & live.keys() - aside:
         unknown = live[name].get("on_unknown", case.document["defaults"]["on_unknown"])
@@ -207,7 +211,11 @@ def rule_out(case: Case, surface: str | None, results: Mapping[str, Truth], fact
     return Ruling(outcome, bool(doubtful or missed), frozenset(aside), asking)
 
 
-def _sworn(when: When, facts: Facts) -> bool:
-    """Whether it speaks of the binding list, which has a match or may have one."""
-    spoken = any(name.startswith("keywords.sworn.") for leaf in leaves(when) for name in names(leaf.node))
-    return spoken and facts.known.get("keywords.sworn.count") != 0
+def _sworn(case: Case, rule_id: str, facts: Facts) -> bool:
+    """Whether it speaks of the binding list, through a score too, and the list has a match or may have one."""
+    spoken = {name for leaf in leaves(case.whens[rule_id]) for name in names(leaf.node)}
+    for category, score in case.document["scores"].items():
+        if f"scores.{category}" in spoken:
+            spoken |= {part for parts in score.values() for part in parts}
+    sworn = any(name.startswith("keywords.sworn.") or name == "text.score.arms" for name in spoken)
+    return sworn and facts.known.get("keywords.sworn.count") != 0

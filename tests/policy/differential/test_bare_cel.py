@@ -29,7 +29,7 @@ COMPILER = Compiler(
         scores=["goods", "arms"],
         lists=["banned", "sworn", "posted"],
         thresholds=THRESHOLDS,
-        text_categories=["goods"],
+        text_categories=["goods", "arms"],
     )
 )
 #: Apart from the compiler's: no part of the service has a say in what these declare.

@@ -154,17 +154,13 @@ def facts_of(upload: Upload, policy: Mapping[str, Any]) -> Facts:
     if context.surface != "\ud83d":  # half a character is no text
         facts.known["context.surface"] = context.surface or ""
     _add_probes(facts, upload, policy)
-    _add_scores(facts, policy)
     signals = policy["defaults"]["signals"]
     unread = _unread(upload)
     for one in LISTS:
         _add_list(facts, one.name, upload, _read_over(one.name, signals), unread)
-    own = _matches(upload, "banned", _read_over("banned", signals))
-    worth: dict[str, float] = {}
-    for match in own:
-        worth[match.term] = max(worth.get(match.term, 0), match.score * STRENGTH[match.severity or Severity.HIGH])
-    whole = "banned" not in upload.findings.keywords.cut and not _read_over("banned", signals) & unread
-    _add(facts, "text.score.goods", 1 - math.prod(1 - one for one in worth.values()), whole=whole)
+    _add_category(facts, "goods", {"banned": Severity.HIGH}, upload, signals)
+    _add_category(facts, "arms", {"sworn": Severity.MEDIUM, "posted": Severity.HIGH}, upload, signals)
+    _add_scores(facts, policy)
     readers = [upload.findings.ocr, *([upload.findings.model_text] if signals["model_text"] else [])]
     chars = max(sum(len(line.text) for line in reader.lines) for reader in readers)
     _add(facts, "text.chars", chars, whole=all(reader.status is Status.OK for reader in readers))
@@ -258,6 +254,21 @@ def _unread(upload: Upload) -> set[TextSource]:
 
 def _matches(upload: Upload, name: str, over: set[TextSource]) -> list[KeywordMatch]:
     return [one for one in upload.findings.keywords.matches if one.list == name and one.source in over]
+
+
+def _add_category(
+    facts: Facts, category: str, lists: Mapping[str, Severity], upload: Upload, signals: Mapping[str, bool]
+) -> None:
+    """`lists` are those of the category, with their severities."""
+    worth: dict[tuple[str, str], float] = {}
+    whole = True
+    for name, severity in lists.items():
+        over = _read_over(name, signals)
+        whole = whole and name not in upload.findings.keywords.cut and not over & _unread(upload)
+        for match in _matches(upload, name, over):
+            weight = match.score * STRENGTH[match.severity or severity]
+            worth[name, match.term] = max(worth.get((name, match.term), 0), weight)
+    _add(facts, f"text.score.{category}", 1.0 - math.prod((1 - one for one in worth.values()), start=1.0), whole=whole)
 
 
 def _add_list(facts: Facts, name: str, upload: Upload, over: set[TextSource], unread: set[TextSource]) -> None:

@@ -1,0 +1,59 @@
+"""How long the pictures of decisions are kept, and which rule says so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Settled(StrEnum):
+    """What a decision came to in the end: passed without a person, passed by a person, rejected by either."""
+
+    PASSED = "passed"
+    REVIEWED = "reviewed"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """`time` counts from when a decision was settled; None keeps a picture until somebody deletes it. `rule` is the
+    field of the policy, or the setting, that says so."""
+
+    time: timedelta | None
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """`categories` have what is rejected for them; `rejected` is for those without a say of their own, and for what was
+    rejected for none. `policy` is the digest of the policy that says all this."""
+
+    passed: Keep
+    reviewed: Keep
+    rejected: Keep
+    categories: Mapping[str, Keep] = field(default_factory=dict)
+    policy: str | None = None
+
+    def of(self, settled: Settled, category: str | None = None) -> Keep:
+        if settled is Settled.REJECTED:
+            return self.rejected if category is None else self.categories.get(category, self.rejected)
+        return self.passed if settled is Settled.PASSED else self.reviewed
+
+    @property
+    def shortest(self) -> timedelta | None:
+        times = [one.time for one in (self.passed, self.reviewed, self.rejected, *self.categories.values())]
+        return min((time for time in times if time is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredPicture:
+    """A picture that nobody needs any more. `settled` and `rule` are of the decision that kept it longest."""
+
+    sha256: str
+    settled: Settled
+    rule: str
+
+
+#: Where a picture stands among all, which are in the order in which they were last seen: when that was, and its
+#: SHA-256.
+PicturePlace = tuple[datetime, str]
