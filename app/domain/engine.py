@@ -19,7 +19,8 @@ class Question:
     """`prompt` is plain text: control tokens in it are never parsed. `max_tokens` bounds a generated answer; `choices`
     are the words that a choice is between, two at least, none the beginning of another. `json_schema` is the text of a
     JSON Schema that a generated answer meets: docs/engine.md says which part of the language; the answer is then
-    compact JSON, whole or not at all."""
+    compact JSON, whole or not at all. A generated answer ends before the first of the texts in `stop`: a few, not
+    empty, and not beside a schema."""
 
     id: str
     kind: QuestionKind
@@ -27,6 +28,7 @@ class Question:
     max_tokens: int = 0
     choices: tuple[str, ...] = ()
     json_schema: str | None = None
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

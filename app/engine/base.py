@@ -35,6 +35,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     SCHEMA_UNSUPPORTED = "schema_unsupported"
     SCHEMA_NOT_MET = "schema_not_met"
+    STOP_UNUSABLE = "stop_unusable"
     # Of a server that answers over HTTP:
     ENGINE_BUSY = "engine_busy"
     ENGINE_REFUSED = "engine_refused"

@@ -6,11 +6,13 @@ import inspect
 import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Sequence
+from dataclasses import replace
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Question, QuestionKind, Status
 from app.engine.answers import AnswerStream
 from app.engine.base import Reason, unanswered
 from app.engine.mistakes import job_mistake, mistake, require_questions
+from app.engine.stopping import cut_at_stop
 from app.errors import EngineError
 
 #: Says what a question's answer is. It may wait (to be late) or raise an EngineError (to fail with its code).
@@ -92,9 +94,16 @@ class FakeEngine:
         await asyncio.sleep(self._delay_s)
         try:
             answer = self._script(job, question)
-            return await answer if inspect.isawaitable(answer) else answer
+            return _stopped(question, await answer if inspect.isawaitable(answer) else answer)
         except EngineError as error:
             return unanswered(question, Status.FAILED, error.code)
+
+
+def _stopped(question: Question, answer: Answer) -> Answer:
+    if answer.text is None:
+        return answer
+    text, stopped = cut_at_stop(answer.text, question.stop)
+    return replace(answer, text=text.strip(), truncated=False) if stopped else answer
 
 
 class _Unwanted:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from app.domain import EngineJob, Picture, Question, QuestionKind, WrittenText
 from app.engine.base import MOST_QUESTIONS, MOST_TEXT_CHARS, Reason
 from app.engine.schema import schema_grammar
+from app.engine.stopping import stop_mistake
 from app.errors import NoQuestions, SchemaUnsupported
 
 _RGB_BYTES = 3
@@ -27,7 +28,12 @@ def mistake(question: Question) -> Reason | None:
         return Reason.NO_TOKENS_ALLOWED
     if question.kind is QuestionKind.CHOICE and not _are_distinct(question.choices):
         return Reason.CHOICES_NOT_DISTINCT
-    return schema_mistake(question)
+    return form_mistake(question)
+
+
+def form_mistake(question: Question) -> Reason | None:
+    """What is wrong with the form that its answer is to have."""
+    return schema_mistake(question) or stop_mistake(question)
 
 
 def schema_mistake(question: Question) -> Reason | None:

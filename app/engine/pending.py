@@ -9,7 +9,7 @@ from functools import cached_property
 
 from app.domain import Answer, EngineJob, Picture, Question, Status
 from app.engine.base import unanswered
-from app.engine.mistakes import schema_mistake
+from app.engine.mistakes import form_mistake
 from app.engine.quoting import quoted
 from app.engine.schema import schema_grammar
 from app.engine.worker.protocol import Answered, Ask, AskedQuestion
@@ -74,6 +74,7 @@ class PendingJob:
                     max_tokens=question.max_tokens,
                     choices=tuple(choice.encode("utf-8", "replace").decode() for choice in question.choices),
                     grammar=None if question.json_schema is None else schema_grammar(question.json_schema),
+                    stop=question.stop,
                 )
                 for number, question in self.open.items()
             ),
@@ -100,7 +101,7 @@ class PendingJob:
     def refuse_mistakes(self) -> None:
         """Those of its questions that no model need be asked to be known as wrong."""
         for number, question in list(self.open.items()):
-            wrong = schema_mistake(question)
+            wrong = form_mistake(question)
             if wrong is not None:
                 self._put(unanswered(self.open.pop(number), Status.FAILED, wrong))
 

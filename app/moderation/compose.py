@@ -51,7 +51,11 @@ def pins(
 
 @lru_cache(64)  # a policy has one or two of them
 def _prompts_pin(questions: tuple[Question, ...]) -> str:
-    asked = [[question.id, question.kind.value, question.prompt, question.max_tokens] for question in questions]
+    asked = [
+        [question.id, question.kind.value, question.prompt, question.max_tokens, *([stop] if stop else [])]
+        for question in questions
+        for stop in [list(question.stop)]
+    ]
     return f"sha256:{sha256(rfc8785.dumps(asked)).hexdigest()}"
 
 

@@ -5,6 +5,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -318,3 +319,27 @@ def _satisfies_the_port(local: LocalEngine, remote: RemoteEngine, fake: FakeEngi
 
 async def test_streams_are_async_iterators(engine: Engine) -> None:
     assert isinstance(engine.ask(job(probes()[:1])), AsyncIterator)
+
+
+async def test_a_generated_answer_ends_before_a_stop(engine: Engine) -> None:
+    """As the plain answer does when it is cut there; the stop is from its middle, across tokens."""
+    (plain,) = await all_answers(engine.ask(job([caption(24)])))
+    assert plain.text is not None
+    middle = len(plain.text) // 2
+    stop = plain.text[middle : middle + 4]
+    assert stop
+    asked = [replace(caption(24), stop=(stop, "never to come up")), probes()[0]]
+
+    answers = {answer.question_id: answer for answer in await all_answers(engine.ask(job(asked)))}
+
+    assert (answers["caption"].status, answers["caption"].truncated) == (Status.OK, False)
+    assert answers["caption"].text == plain.text[: plain.text.index(stop)].strip()
+    assert answers["probe-0"].status is Status.OK
+
+
+async def test_a_stop_that_nothing_can_be_cut_at_fails_and_no_other_question(engine: Engine) -> None:
+    answers = await all_answers(engine.ask(job([replace(caption(), stop=("",)), probes()[0]])))
+
+    by_id = {answer.question_id: answer for answer in answers}
+    assert (by_id["caption"].status, by_id["caption"].reason) == (Status.FAILED, "stop_unusable")
+    assert by_id["probe-0"].status is Status.OK

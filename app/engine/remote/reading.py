@@ -15,6 +15,7 @@ from app.domain import Answer, Question, QuestionKind, Status
 from app.engine.base import AnswerWords, Reason, unanswered
 from app.engine.remote.structured import held_to
 from app.engine.remote.wire import Choice, TopLogprob
+from app.engine.stopping import cut_at_stop
 
 #: How far the probability of an answer (yes against no, a choice against the others) may be from what is said.
 MOST_DOUBT = 0.02
@@ -83,9 +84,11 @@ def _read_text(question: Question, choice: Choice) -> Answer:
         if held is None:
             return unanswered(question, Status.FAILED, Reason.SCHEMA_NOT_MET)
         return Answer(question_id=question.id, status=Status.OK, text=held)
+    # A server that passes over what it does not know has gone on after it.
+    text, stopped = cut_at_stop(text, question.stop)
     # No database takes a NUL in text.
     text = text.replace("\0", "\ufffd").strip()
-    truncated = choice.finish_reason == "length"
+    truncated = choice.finish_reason == "length" and not stopped
     return Answer(question_id=question.id, status=Status.OK, text=text, truncated=truncated)
 
 

@@ -92,6 +92,8 @@ def request_body(model: str, question: Question, subject: Shown, *, top_logprobs
         options["max_tokens"] = question.max_tokens
         if question.json_schema is not None:
             options["response_format"] = response_format(question.json_schema)
+        if question.stop:
+            options["stop"] = list(question.stop)
     else:
         options |= {"max_tokens": 1, "logprobs": True, "top_logprobs": top_logprobs}
     before = f'{{"model": {json.dumps(model)}, "messages": [{{"role": "user", "content": ['

@@ -53,6 +53,9 @@ class Answering:
         ended = token is not None and self._tokenizer.ends_generation(token)
         if token is not None and not ended:
             asking.grow(token)
+            if asking.stopping is not None and asking.stopping.hear(self._tokenizer.piece(token)):
+                job.answer_text(question.number, [asking.stopping.text], truncated=False)
+                return True
         if token is not None and not ended and len(asking.grown) < question.max_tokens:
             return False
         pieces = [self._tokenizer.piece(grown) for grown in asking.grown]

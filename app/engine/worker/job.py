@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from app.domain import QuestionKind, Status
 from app.engine.base import Reason
+from app.engine.stopping import Stopping
 from app.engine.worker import plan
 from app.engine.worker.choosing import Choosing
 from app.engine.worker.grammar import Grammar
@@ -26,7 +27,8 @@ _MOST_CHOICES = 64
 @dataclass(slots=True, eq=False)
 class Asking:
     """A question under way. `pending` are the tokens the model has yet to read, the first of them at `position`; what
-    it wrote itself is in `grown`. `choosing` is there for a choice, `grammar` for an answer that one holds.
+    it wrote itself is in `grown`. `choosing` is there for a choice, `grammar` for an answer that one holds,
+    `stopping` for one that stop texts may end.
 
     `come_to` stands for all that it has read: it is the same object for those, and only those, that have read all of
     it together.
@@ -40,6 +42,7 @@ class Asking:
     grown: list[int] = field(default_factory=list)
     choosing: Choosing | None = None
     grammar: Grammar | None = None
+    stopping: Stopping | None = None
 
     @property
     def asks(self) -> bool:
@@ -117,6 +120,7 @@ class Job:
         asking = self.asking[sequence] = Asking(
             question, sequence, self.start, question.tokens, come_to=self, choosing=choosing
         )
+        asking.stopping = Stopping(question.stop) if question.stop else None
         return asking
 
     @property

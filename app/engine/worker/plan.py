@@ -21,6 +21,7 @@ class Prepared:
     max_tokens: int
     choices: tuple[tuple[int, ...], ...] = ()
     grammar: str | None = None
+    stop: tuple[bytes, ...] = ()
 
     @property
     def cells(self) -> int:
@@ -36,6 +37,7 @@ def prepare(question: AskedQuestion, tokens: Sequence[int], choices: Sequence[Se
         max_tokens=question.max_tokens if generates else 0,
         choices=tuple(tuple(choice) for choice in choices),
         grammar=question.grammar if generates else None,
+        stop=tuple(stop.encode() for stop in question.stop) if generates else (),
     )
 
 

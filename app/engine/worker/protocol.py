@@ -57,7 +57,7 @@ class Load(Value):
 
 class AskedQuestion(Value):
     """`number` is the question's place in the job as the caller made it. `grammar` (GBNF) holds a generated answer,
-    which is then JSON."""
+    which is then JSON; else it ends before the first of the texts in `stop`."""
 
     number: int
     kind: QuestionKind
@@ -65,6 +65,7 @@ class AskedQuestion(Value):
     max_tokens: int
     choices: tuple[str, ...] = ()
     grammar: str | None = None
+    stop: tuple[str, ...] = ()
 
 
 class Ask(Value):
@@ -163,7 +164,7 @@ class Started(Value):
 
 class Done(Value):
     """The job's end: nothing more will be said of it. Times are milliseconds in the engine process; the turn is the
-    longest of all since it started."""
+    longest since the last `Done`."""
 
     kind: Literal["done"] = "done"
     job: int

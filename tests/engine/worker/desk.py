@@ -32,6 +32,7 @@ def ask_of(shown: Picture | WrittenText, questions: Sequence[Question], number: 
                 max_tokens=question.max_tokens,
                 choices=question.choices,
                 grammar=None if question.json_schema is None else schema_grammar(question.json_schema),
+                stop=question.stop,
             )
             for number, question in enumerate(questions)
         ),
