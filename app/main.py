@@ -12,7 +12,6 @@ from pathlib import Path
 from litestar import Litestar
 
 import app
-from app.audit.ports import AuditLog
 from app.engine.base import EngineConfig
 from app.engine.catalogue import load_catalogue, resolve
 from app.engine.local import LocalEngine
@@ -20,16 +19,15 @@ from app.engine.remote.config import RemoteConfig
 from app.engine.remote.engine import RemoteEngine
 from app.engine.remote.setup import remote_config
 from app.engine.runtime import Runtime
-from app.errors import ConfigurationError, PolicyInvalid, PolicyProblem
+from app.errors import ConfigurationError
 from app.http.app import HttpLimits
 from app.http.app import create_app as create_http_app
 from app.http.auth import Access, Sessions
 from app.http.keys import FileKeyRing, admin_key, session_secret
-from app.http.services import PolicyCheck, Services
+from app.http.services import Services
 from app.http.uploads import UploadLimits
 from app.intake.decode import Intake, IntakeLimits
-from app.jobs.ports import EvidenceFiles
-from app.jobs.scheduler import Scheduler, build_scheduler
+from app.jobs.scheduler import build_scheduler
 from app.logs import configure_logs
 from app.media_pool import MediaPool
 from app.moderation.admission import Admission, AdmissionLimits
@@ -41,7 +39,7 @@ from app.moderation.shadow import ShadowLimits, ShadowRunner
 from app.policy.backtests import Backtests
 from app.policy.checking import get_ready
 from app.policy.live import LiveRuleset
-from app.policy.retention import keeping
+from app.policy.retention_terms import RetentionTerms
 from app.policy.shadow import ShadowPolicy, shadow_path
 from app.review.desk import ReviewDesk
 from app.service import Service
@@ -123,7 +121,22 @@ def build(settings: Settings) -> Portcullis:
         cache=cache,
         full_share=settings.early_stop_full_share,
     )
-    scheduler = _scheduler(settings, database, audit_log, desk, ruleset, evidence=ForgettingFiles(evidence, cache))
+    records = SqlRetention(database)
+    retention = RetentionTerms(
+        ruleset,
+        records,
+        passed_if_silent=timedelta(hours=settings.keep_passed_hours),
+        grace=timedelta(hours=settings.retention_grace_hours),
+    )
+    scheduler = build_scheduler(
+        audit=audit_log,
+        desk=desk,
+        records=records,
+        files=ForgettingFiles(evidence, cache),
+        ticks=SqlTicks(database),
+        seal_interval_s=settings.seal_interval_s,
+        terms=retention.terms,
+    )
     backtests = Backtests(
         SqlArchive(database),
         lists=lambda: ruleset.current.lists,
@@ -156,7 +169,7 @@ def build(settings: Settings) -> Portcullis:
         ruleset=ruleset,
         shadow=shadow,
         shadow_store=shadow_store,
-        check_policy=_policy_check(ruleset),
+        retention=retention,
         backtests=backtests,
         audit_log=audit_log,
         engine_info=lambda: engine.info,
@@ -276,36 +289,3 @@ def _findings_cache(settings: Settings) -> FindingsCache | None:
         return None
     limits = CacheLimits(bytes_kept=settings.findings_cache_mb * _MIB, ttl_s=settings.findings_cache_ttl_s)
     return FindingsCache(limits)
-
-
-def _scheduler(
-    settings: Settings,
-    database: Database,
-    audit_log: AuditLog,
-    desk: ReviewDesk,
-    ruleset: LiveRuleset,
-    *,
-    evidence: EvidenceFiles,
-) -> Scheduler:
-    passed_if_silent = timedelta(hours=settings.keep_passed_hours)
-    return build_scheduler(
-        audit=audit_log,
-        desk=desk,
-        records=SqlRetention(database),
-        files=evidence,
-        ticks=SqlTicks(database),
-        seal_interval_s=settings.seal_interval_s,
-        keeping=lambda: keeping(ruleset.current, passed_if_silent=passed_if_silent),
-    )
-
-
-def _policy_check(ruleset: LiveRuleset) -> PolicyCheck:
-    async def check(text: str) -> tuple[PolicyProblem, ...]:
-        """Everything wrong with a policy, with the lists of the moment."""
-        try:
-            await ruleset.check(text.encode())
-        except PolicyInvalid as invalid:
-            return invalid.problems
-        return ()
-
-    return check

@@ -165,6 +165,13 @@ class Settings(BaseSettings):
         le=876_000,
         description="How long the picture of a passed upload is kept, where the policy does not say it.",
     )
+    retention_grace_hours: float = Field(
+        24.0,
+        ge=0,
+        le=876_000,
+        description="How long pictures are still kept as the policy before said, after one that keeps them for a "
+        "shorter time came into force; 0 deletes them within minutes.",
+    )
     seal_interval_s: float = Field(1.0, gt=0, description="How often audit entries are sealed into the chain.")
 
     @field_validator("log_level")

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from app.cli import shadow
 from app.cli.kept import open_database
+from app.cli.retention import told_of_stored
 from app.cli.settings import load_settings
 from app.domain import DecisionRecord, Mode
 from app.errors import ConfigurationError, PolicyInvalid
@@ -56,6 +57,8 @@ def check(
     )
     passed = timedelta(hours=settings.keep_passed_hours)
     console.print(f"pictures are kept: {in_words(keeping(ruleset, passed_if_silent=passed))}")
+    for line in told_of_stored(settings, ruleset):
+        console.print(line)
     for warning in ruleset.warnings:
         console.print(f"warning: {warning.render()}")
 

@@ -30,7 +30,7 @@ from app.domain.findings import (
     TextLine,
 )
 from app.domain.images import Backdrop, Frame, Image, ImageFacts, Picture
-from app.domain.keeping import ExpiredPicture, Keep, Keeping, PicturePlace, Settled
+from app.domain.keeping import IN_FLIGHT, ExpiredPicture, Keep, Keeping, PicturePlace, Settled
 from app.domain.needs import (
     BUILTIN_MATCHERS,
     COUNTED_SCORE,
@@ -52,6 +52,7 @@ __all__ = [
     "BUILTIN_MATCHERS",
     "COUNTED_SCORE",
     "DEFAULT_VIEWS",
+    "IN_FLIGHT",
     "NO_TEXT",
     "VIEWS",
     "Activation",

@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+#: A picture is put before its decision is recorded. Longer than any decision may take (60 s), with room for clocks
+#: that differ between nodes.
+IN_FLIGHT = timedelta(minutes=10)
+
 
 class Settled(StrEnum):
     """What a decision came to in the end: passed without a person, passed by a person, rejected by either."""
@@ -39,6 +43,11 @@ class Keeping:
             return self.rejected if category is None else self.categories.get(category, self.rejected)
         return self.passed if settled is Settled.PASSED else self.reviewed
 
+    def says_as(self, other: "Keeping") -> bool:
+        """Whether both keep every picture equally long, whichever field of theirs says it."""
+        names = (None, *self.categories, *other.categories)
+        return all(self.of(one, name).time == other.of(one, name).time for one in Settled for name in names)
+
     @property
     def shortest(self) -> timedelta | None:
         times = [one.time for one in (self.passed, self.reviewed, self.rejected, *self.categories.values())]
@@ -47,10 +56,12 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredPicture:
-    """A picture that nobody needs any more. `settled` and `rule` are of the decision that kept it longest."""
+    """A picture that nobody needs any more. `settled`, since when it is so and `rule` are of the decision that kept it
+    longest."""
 
     sha256: str
     settled: Settled
+    settled_at: datetime
     rule: str
 
 

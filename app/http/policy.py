@@ -9,11 +9,15 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from app.domain import Activation, ActivationSource
-from app.errors import MalformedRequest, PreconditionRequired
+from app.errors import MalformedRequest, PolicyInvalid, PreconditionRequired
 from app.http.auth import require_scope
 from app.http.problems import policy_problem, problems
-from app.http.services import GivenBacktests, GivenPolicyCheck, GivenPrincipal, GivenRuleset
+from app.http.services import GivenBacktests, GivenPrincipal, GivenRetention, GivenRuleset
 from app.policy.backtest import Report
+from app.policy.live import LiveRuleset
+from app.policy.retention_change import RetentionChange
+from app.policy.retention_terms import RetentionTerms
+from app.policy.ruleset import Ruleset
 from app.policy.since import since_when
 
 YAML = "application/yaml"
@@ -25,10 +29,12 @@ _CHECKED_TYPES = frozenset(
 
 
 class PolicyReport(BaseModel):
-    """`problems` is empty exactly when `ok`."""
+    """`problems` is empty exactly when `ok`. `retention` is what putting it in force would delete, or keep longer; null
+    where pictures are kept as long as now, or the policy is not sound."""
 
     ok: bool
     problems: list[dict[str, JsonValue]]
+    retention: RetentionChange | None = None
 
 
 class PolicyVersion(BaseModel):
@@ -56,6 +62,12 @@ class PolicyVersion(BaseModel):
             why=change.why,
             forced=change.forced,
         )
+
+
+class PolicyActivated(PolicyVersion):
+    """`retention` is what this deletes, or keeps longer, than what was in force; null where it keeps all as long."""
+
+    retention: RetentionChange | None
 
 
 class PolicyHistory(BaseModel):
@@ -104,13 +116,19 @@ class PolicyController(Controller):
         request_max_body_size=MAX_BODY_BYTES,
         responses=problems(400, 401, 403, 413, 415, 503),
     )
-    async def check(self, request: Request[Any, Any, Any], check_policy: GivenPolicyCheck) -> PolicyReport:
+    async def check(
+        self, request: Request[Any, Any, Any], ruleset: GivenRuleset, retention: GivenRetention
+    ) -> PolicyReport:
+        policy = await policy_bytes(request)
         try:
-            text = (await policy_bytes(request)).decode()
+            policy.decode()
         except UnicodeDecodeError:
             raise MalformedRequest("the policy is not UTF-8") from None
-        problems = await check_policy(text)
-        return PolicyReport(ok=not problems, problems=[policy_problem(problem) for problem in problems])
+        try:
+            candidate = await ruleset.check(policy)
+        except PolicyInvalid as invalid:
+            return PolicyReport(ok=False, problems=[policy_problem(problem) for problem in invalid.problems])
+        return PolicyReport(ok=True, problems=[], retention=await retention.change(candidate))
 
     @post(
         "/backtest",
@@ -143,15 +161,19 @@ class PolicyController(Controller):
     )
     async def replace(
         self,
+        *,
         request: Request[Any, Any, Any],
         ruleset: GivenRuleset,
+        retention: GivenRetention,
         principal: GivenPrincipal,
         why: Annotated[str | None, QueryParameter(max_length=500, pattern=r"^[^\x00]*$")] = None,
         force: FromQuery[bool] = False,
-    ) -> PolicyVersion:
+    ) -> PolicyActivated:
         expected = expected_digest(request.headers.get("if-match"))
         policy, author = await policy_bytes(request), principal.key_id
-        return PolicyVersion.of(await ruleset.put(policy, expected=expected, author=author, why=why, force=force))
+        before = ruleset.current
+        done = await ruleset.put(policy, expected=expected, author=author, why=why, force=force)
+        return await activated(done, before, ruleset, retention)
 
     @get(
         "/versions",
@@ -192,9 +214,24 @@ class PolicyController(Controller):
         responses=problems(400, 401, 403, 404, 422, 503),
     )
     async def activate(
-        self, digest: FromPath[str], data: JSONBody[ActivateRequest], ruleset: GivenRuleset, principal: GivenPrincipal
-    ) -> PolicyVersion:
-        return PolicyVersion.of(await ruleset.restore(digest, author=principal.key_id, why=data.why))
+        self,
+        *,
+        digest: FromPath[str],
+        data: JSONBody[ActivateRequest],
+        ruleset: GivenRuleset,
+        retention: GivenRetention,
+        principal: GivenPrincipal,
+    ) -> PolicyActivated:
+        before = ruleset.current
+        done = await ruleset.restore(digest, author=principal.key_id, why=data.why)
+        return await activated(done, before, ruleset, retention)
+
+
+async def activated(
+    done: Activation, before: Ruleset, ruleset: LiveRuleset, retention: RetentionTerms
+) -> PolicyActivated:
+    change = await retention.change(ruleset.current, before)
+    return PolicyActivated(**PolicyVersion.of(done).model_dump(), retention=change)
 
 
 async def policy_bytes(request: Request[Any, Any, Any]) -> bytes:

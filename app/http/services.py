@@ -9,20 +9,18 @@ from litestar.params import SkipValidation
 
 from app.audit.ports import AuditLog
 from app.domain import EngineInfo
-from app.errors import PolicyProblem
 from app.http.auth import Access, Connection, Principal, authenticate
 from app.moderation.pipeline import Moderator
 from app.moderation.ports import AuditOutbox, DecisionStore, EvidenceStore
 from app.policy.backtests import Backtests
 from app.policy.live import LiveRuleset
 from app.policy.ports import ShadowStore
+from app.policy.retention_terms import RetentionTerms
 from app.policy.shadow import ShadowPolicy
 from app.review.desk import ReviewDesk
 
 #: Component (`engine`, `media_workers`, `store`) -> why it is not ready, or None when it is.
 Readiness: TypeAlias = Callable[[], Awaitable[Mapping[str, str | None]]]
-#: A policy's YAML text, checked with the lists of the moment -> everything wrong with it.
-PolicyCheck: TypeAlias = Callable[[str], Awaitable[tuple[PolicyProblem, ...]]]
 EngineView: TypeAlias = Callable[[], EngineInfo]
 
 
@@ -38,7 +36,7 @@ class Services:
     ruleset: LiveRuleset
     shadow: ShadowPolicy
     shadow_store: ShadowStore
-    check_policy: PolicyCheck
+    retention: RetentionTerms
     backtests: Backtests
     audit_log: AuditLog
     engine_info: EngineView
@@ -53,7 +51,7 @@ GivenDesk: TypeAlias = NamedDependency[SkipValidation[ReviewDesk]]
 GivenRuleset: TypeAlias = NamedDependency[SkipValidation[LiveRuleset]]
 GivenShadow: TypeAlias = NamedDependency[SkipValidation[ShadowPolicy]]
 GivenShadowStore: TypeAlias = NamedDependency[SkipValidation[ShadowStore]]
-GivenPolicyCheck: TypeAlias = NamedDependency[SkipValidation[PolicyCheck]]
+GivenRetention: TypeAlias = NamedDependency[SkipValidation[RetentionTerms]]
 GivenBacktests: TypeAlias = NamedDependency[SkipValidation[Backtests]]
 GivenAuditLog: TypeAlias = NamedDependency[SkipValidation[AuditLog]]
 GivenEngineInfo: TypeAlias = NamedDependency[SkipValidation[EngineView]]
@@ -73,7 +71,7 @@ def dependencies(services: Services) -> dict[str, Provide]:
         "ruleset",
         "shadow",
         "shadow_store",
-        "check_policy",
+        "retention",
         "backtests",
         "audit_log",
         "engine_info",

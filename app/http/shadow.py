@@ -10,9 +10,9 @@ from pydantic import BaseModel, JsonValue
 from app.domain import ActivationSource
 from app.errors import NotFound
 from app.http.auth import require_scope
-from app.http.policy import MAX_BODY_BYTES, YAML, PolicyVersion, expected_digest, policy_bytes
+from app.http.policy import MAX_BODY_BYTES, YAML, PolicyActivated, activated, expected_digest, policy_bytes
 from app.http.problems import policy_problem, problems
-from app.http.services import GivenPrincipal, GivenRuleset, GivenShadow, GivenShadowStore
+from app.http.services import GivenPrincipal, GivenRetention, GivenRuleset, GivenShadow, GivenShadowStore
 from app.policy.shadow import ShadowStatus
 from app.policy.shadow_report import ShadowReport, report_on
 from app.policy.since import since_when
@@ -144,14 +144,15 @@ class ShadowController(Controller):
         *,
         request: Request[Any, Any, Any],
         shadow: GivenShadow,
+        ruleset: GivenRuleset,
+        retention: GivenRetention,
         principal: GivenPrincipal,
         why: Why = None,
         digest: Annotated[str | None, QueryParameter(max_length=100)] = None,
         force: FromQuery[bool] = False,
-    ) -> PolicyVersion:
+    ) -> PolicyActivated:
+        before = ruleset.current
         expected = expected_digest(request.headers.get("if-match"))
         meant = None if digest is None else digest.strip('"')
-        activation = await shadow.promote(
-            expected=expected, shadow=meant, author=principal.key_id, why=why, force=force
-        )
-        return PolicyVersion.of(activation)
+        done = await shadow.promote(expected=expected, shadow=meant, author=principal.key_id, why=why, force=force)
+        return await activated(done, before, ruleset, retention)

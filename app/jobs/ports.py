@@ -17,10 +17,18 @@ class EvidenceRecords(Protocol):
     """What the database knows of the pictures."""
 
     async def expired_evidence(
-        self, keeping: Keeping, *, now: datetime, seen_before: datetime, after: PicturePlace | None, limit: int
+        self,
+        keeping: Keeping,
+        *,
+        now: datetime,
+        seen_before: datetime,
+        after: PicturePlace | None,
+        limit: int,
+        agreed: Sequence[Keeping],
     ) -> tuple[list[ExpiredPicture], PicturePlace | None]:
         """Of the next `limit` pictures that were last seen before then, the longest unseen first, those of whose
-        decisions every one is settled and its time over; and the place to go on from, None at the end."""
+        decisions every one is settled and its time over, by what is `agreed` too; and the place to go on from, None at
+        the end."""
         ...
 
     async def evidence_deleted(

@@ -1,37 +1,35 @@
 """Remove the pictures that nobody needs any more."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import structlog
 
-from app.domain import AuditEvent, Keeping, PicturePlace, new_id
+from app.domain import IN_FLIGHT, AuditEvent, Keeping, PicturePlace, new_id
 from app.jobs.ports import EvidenceFiles, EvidenceRecords
 
 log = structlog.get_logger(__name__)
 
-#: A picture is put before its decision is recorded. Longer than any decision may take (60 s), with room for clocks
-#: that differ between nodes.
-IN_FLIGHT = timedelta(minutes=10)
 #: Pictures that are looked at, and removed, in one go.
 _BATCH = 200
 
 
 class Retention:
-    """`keeping` is asked before each batch: an edit of the policy counts for what is stored already."""
+    """`terms` are asked for before each batch: an edit of the policy counts for what is stored already. A picture goes
+    when all of them let it go; the first names the rule that does."""
 
     def __init__(
         self,
         records: EvidenceRecords,
         files: EvidenceFiles,
         *,
-        keeping: Callable[[], Keeping],
+        terms: Callable[[], Awaitable[Sequence[Keeping]]],
         clock: Callable[[], datetime],
     ) -> None:
         self._records = records
         self._files = files
-        self._keeping = keeping
+        self._terms = terms
         self._clock = clock
 
     async def remove_expired(self) -> int:
@@ -54,10 +52,10 @@ class Retention:
         return removed
 
     async def _remove_batch(self, after: PicturePlace | None) -> tuple[int, PicturePlace | None]:
-        now, keeping = self._clock(), self._keeping()
+        now, (keeping, *agreed) = self._clock(), await self._terms()
         not_since = now - IN_FLIGHT
         expired, following = await self._records.expired_evidence(
-            keeping, now=now, seen_before=not_since, after=after, limit=_BATCH
+            keeping, now=now, seen_before=not_since, after=after, limit=_BATCH, agreed=agreed
         )
         why = {one.sha256: {"reason": one.settled.value, "rule": one.rule, "policy": keeping.policy} for one in expired}
         return await self._remove(why, not_since), following

@@ -119,11 +119,11 @@ def build_scheduler(
     files: EvidenceFiles,
     ticks: Ticks,
     seal_interval_s: float,
-    keeping: Callable[[], Keeping],
+    terms: Callable[[], Awaitable[Sequence[Keeping]]],
     clock: Callable[[], datetime] = _utc_now,
 ) -> Scheduler:
     """Sealing and gauges run on every node: sealers take turns by themselves, and gauges are each node's own."""
-    retention = Retention(records, files, keeping=keeping, clock=clock)
+    retention = Retention(records, files, terms=terms, clock=clock)
     jobs = (
         Job("seal_audit", seal_interval_s, lambda: seal_audit(audit)),
         Job("refresh_gauges", _GAUGES_EVERY_S, lambda: refresh_gauges(audit, desk)),

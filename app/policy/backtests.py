@@ -17,6 +17,7 @@ from app.policy.candidate import Candidate
 from app.policy.ports import Archive, Matcher
 from app.policy.rerun import Plan, rerun
 from app.policy.ruleset import Ruleset
+from app.policy.schema import Policy
 from app.policy.sweep import Moved, Threshold, sweep, thresholds_of
 from app.workers import Workers
 
@@ -51,12 +52,13 @@ class Asked:
 class Run:
     """What is known of a backtest; only `Backtests` changes it. `total` is None until the decisions are counted. A
     `report` is there when it is done, a `fault` when it failed. `lists` are the digests by name of the lists that it
-    was made with, `policy_digest` names the policy's text."""
+    was made with, `policy_digest` names the policy's text; `policy` has all of it but the rules."""
 
     id: str
     asked: Asked
     started_at: datetime
     policy_digest: str
+    policy: Policy
     text: str
     lists: Mapping[str, str]
     thresholds: tuple[Threshold, ...]
@@ -214,6 +216,7 @@ def _run_of(ruleset: Ruleset, asked: Asked) -> Run:
         asked=asked,
         started_at=datetime.now(UTC),
         policy_digest=ruleset.policy_digest,
+        policy=ruleset.policy.model_copy(update={"rules": ()}),
         text=ruleset.source,
         lists={one.name: one.digest for one in ruleset.lists},
         thresholds=thresholds_of(ruleset),

@@ -12,7 +12,7 @@ from app.policy.breath import piecemeal
 from app.policy.candidate import Candidate
 from app.policy.checking import Checked, check
 from app.policy.ruleset import Ruleset
-from app.policy.travel import Unpacker
+from app.policy.travel import Outline, Unpacker, outline
 from app.workers import Workers
 
 #: The largest policy that is allowed takes some seconds of processor time.
@@ -47,9 +47,9 @@ class Builder:
             ruleset = await piecemeal(steps)
         return Built(ruleset, checked.failing_cases)
 
-    async def check(self, candidate: Candidate) -> None:
-        """For who wants to know what is wrong, and nothing else."""
-        await self._checked(candidate)
+    async def check(self, candidate: Candidate) -> Outline:
+        """For who wants to know what is wrong, and what it says apart from its rules."""
+        return outline((await self._checked(candidate)).packed)
 
     async def _checked(self, candidate: Candidate) -> Checked:
         """A process that dies is given one more chance: it may have been somebody else's fault. What was in force

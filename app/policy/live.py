@@ -22,6 +22,7 @@ from app.policy.files import PolicyFiles
 from app.policy.ports import RulesetStore
 from app.policy.ruleset import Ruleset
 from app.policy.standing import RulesetStatus, Standing
+from app.policy.travel import Outline
 from app.policy.versions import as_named, kept_candidate, record, require_unchanged, version_name
 from app.workers import Workers
 
@@ -56,6 +57,7 @@ class LiveRuleset:
         workers: Workers | None = None,
         poll_interval_s: float = POLL_INTERVAL_S,
         follow_interval_s: float = FOLLOW_INTERVAL_S,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._files = PolicyFiles(policy_path, rules_dir)
         self._store = store
@@ -63,6 +65,7 @@ class LiveRuleset:
         self._builder = Builder(workers or InlineWorkers())
         self._poll_interval_s = poll_interval_s
         self._follow_interval_s = follow_interval_s
+        self._clock = clock
         self._settled: str | None = None
         self._seq: int | None = None
         self._head: Activation | None = None
@@ -89,7 +92,7 @@ class LiveRuleset:
                 found, problems = await self._read_files((await self._store.find(head.digest)).lists)
             notice = None
             if found is not None and not await self._store.knows(found.digest):
-                await record(self._store, found, Change(ActivationSource.START, _FILES_AUTHOR, datetime.now(UTC)))
+                await record(self._store, found, Change(ActivationSource.START, _FILES_AUTHOR, self._clock()))
             elif found is not None and head is not None and found.digest != head.digest:
                 notice = "the files hold an earlier version, which was not activated: a restart activates nothing old"
                 log.warning(notice, action="policy_files_stale", files=found.digest, in_force=head.digest)
@@ -148,7 +151,7 @@ class LiveRuleset:
                 failures = built.failing_cases
                 if failures and not force:
                     raise PolicyTestsFailed(failures)
-                change = Change(ActivationSource.API, author, datetime.now(UTC), why, forced=bool(failures))
+                change = Change(ActivationSource.API, author, self._clock(), why, forced=bool(failures))
                 with contextlib.suppress(PolicyConflict):  # somebody else, perhaps only the lists: look again
                     await record(self._store, built.ruleset, change, after_seq=self._head.seq if self._head else 0)
                     return await self._in_force(built.ruleset)
@@ -159,14 +162,14 @@ class LiveRuleset:
         this version of Portcullis cannot use it, StoreUnavailable and WorkerError."""
         async with self._lock:
             ruleset = await self._rebuilt(await self._store.find(digest))
-            change = Change(ActivationSource.ROLLBACK, author, datetime.now(UTC), why)
+            change = Change(ActivationSource.ROLLBACK, author, self._clock(), why)
             await record(self._store, ruleset, change)
             return await self._in_force(ruleset)
 
-    async def check(self, policy: bytes) -> None:
-        """Whether a policy could be put in force with the lists of the moment, its tests aside. Raises PolicyInvalid
-        with all that is wrong, and WorkerError."""
-        await self._builder.check(Candidate(policy, self.current.lists))
+    async def check(self, policy: bytes) -> Outline:
+        """A policy that could be put in force with the lists of the moment, its tests aside. Raises PolicyInvalid with
+        all that is wrong, and WorkerError."""
+        return await self._builder.check(Candidate(policy, self.current.lists))
 
     async def versions(self, *, limit: int, before_seq: int | None = None) -> list[Activation]:
         """The history, the newest first. Raises StoreUnavailable."""
@@ -175,6 +178,15 @@ class LiveRuleset:
     async def text(self, digest: str) -> RulesetText:
         """A ruleset that was ever active. Raises NotFound and StoreUnavailable."""
         return await self._store.find(digest)
+
+    async def outline(self, digest: str) -> Outline:
+        """Of a ruleset that was ever active. Raises NotFound, PolicyInvalid when this version of Portcullis cannot use
+        it, StoreUnavailable and WorkerError."""
+        return await self._builder.check(kept_candidate(await self._store.find(digest)))
+
+    async def in_force_at(self, moment: datetime) -> Activation | None:
+        """What decided then; the first there ever was where that came later. Raises StoreUnavailable."""
+        return await self._store.in_force_at(moment)
 
     async def _watch_files(self) -> None:
         async with contextlib.aclosing(self._files.ticks(self._poll_interval_s)) as ticks:
@@ -218,9 +230,7 @@ class LiveRuleset:
         """Records first: a ruleset that nobody could look up later must not decide. Until that works, every tick
         tries again."""
         try:
-            activation = await record(
-                self._store, ruleset, Change(ActivationSource.FILE, _FILES_AUTHOR, datetime.now(UTC))
-            )
+            activation = await record(self._store, ruleset, Change(ActivationSource.FILE, _FILES_AUTHOR, self._clock()))
             await self._follow(ruleset)
         except Exception as fault:
             self._not_now("not_recorded", "the new ruleset is sound, but could not be recorded", fault)

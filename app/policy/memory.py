@@ -1,6 +1,7 @@
 """A ruleset store in memory, for tests and tools; it keeps the same promises as the real one."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from app.domain import Activation, ActivationSource, AuditEvent, Change, RulesetText
 from app.errors import NotFound, PolicyConflict
@@ -47,3 +48,7 @@ class MemoryRulesets:
     async def versions(self, *, limit: int, before_seq: int | None = None) -> list[Activation]:
         older = [one for one in reversed(self._history) if before_seq is None or one.seq < before_seq]
         return older[:limit]
+
+    async def in_force_at(self, moment: datetime) -> Activation | None:
+        then = [one for one in self._history if one.change.at <= moment] or self._history[:1]
+        return then[-1] if then else None

@@ -11,8 +11,11 @@ from app.domain import (
     Change,
     Comparison,
     ComparisonGroup,
+    ExpiredPicture,
+    Keeping,
     KeywordFinding,
     KeywordList,
+    PicturePlace,
     RulesetText,
     ShadowText,
     Span,
@@ -50,6 +53,28 @@ class RulesetStore(Protocol):
 
     async def versions(self, *, limit: int, before_seq: int | None = None) -> list[Activation]:
         """The history, the newest first."""
+        ...
+
+    async def in_force_at(self, moment: datetime) -> Activation | None:
+        """What decided then; the first there ever was where that came later, None where none ever did."""
+        ...
+
+
+class EvidenceRecords(Protocol):
+    """What the database knows of the pictures. Raises StoreUnavailable."""
+
+    async def expired_evidence(
+        self,
+        keeping: Keeping,
+        *,
+        now: datetime,
+        seen_before: datetime,
+        after: PicturePlace | None,
+        limit: int,
+        kept_by: Keeping,
+    ) -> tuple[list[ExpiredPicture], PicturePlace | None]:
+        """Of the next `limit` pictures that were last seen before then, the longest unseen first, those that would be
+        deleted by `keeping` and not by `kept_by`; and the place to go on from, None at the end."""
         ...
 
 

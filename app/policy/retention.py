@@ -3,15 +3,15 @@
 from datetime import timedelta
 
 from app.domain import Keep, Keeping
-from app.policy.ruleset import Ruleset
+from app.policy.travel import Outline
 
 #: What says it where the policy says nothing of passed pictures.
 _SETTING = "PORTCULLIS_KEEP_PASSED_HOURS"
 
 
-def keeping(ruleset: Ruleset, *, passed_if_silent: timedelta) -> Keeping:
+def keeping(outline: Outline, *, passed_if_silent: timedelta) -> Keeping:
     """`passed_if_silent` is the setting's: how long passed pictures are kept where the policy does not say."""
-    policy = ruleset.policy
+    policy = outline.policy
     given = policy.defaults.retention
     passed = Keep(passed_if_silent, _SETTING)
     if given.passed_hours is not None:
@@ -29,7 +29,7 @@ def keeping(ruleset: Ruleset, *, passed_if_silent: timedelta) -> Keeping:
             for name, category in policy.categories.items()
             if category.retention_days is not None
         },
-        policy=ruleset.policy_digest,
+        policy=outline.policy_digest,
     )
 
 

@@ -7,7 +7,7 @@ again can do something else between them, and keep what it made of those that ar
 import pickle
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from app.domain import KeywordList, Needs
 from app.errors import PolicyProblem
@@ -39,6 +39,16 @@ class PackedRuleset:
     lists: tuple[tuple[str, str], ...]
     rules: tuple["PackedRule", ...]
     rest: bytes
+
+
+class Outline(Protocol):
+    """What a policy says apart from its rules, which may be missing; a ruleset has it too."""
+
+    @property
+    def policy(self) -> Policy: ...
+
+    @property
+    def policy_digest(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,12 @@ def _taken_apart(tree: Tree) -> _Piece:
             return Not, (_taken_apart(part),)
         case _:
             return type(tree), tuple(_taken_apart(part) for part in tree.parts)
+
+
+def outline(packed: PackedRuleset) -> Outline:
+    """Only for what another process of this service has packed."""
+    rest: _Rest = pickle.loads(packed.rest)  # noqa: S301 - our own process
+    return rest
 
 
 class Unpacker:

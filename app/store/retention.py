@@ -32,10 +32,19 @@ class SqlRetention:
         self._database = database
 
     async def expired_evidence(
-        self, keeping: Keeping, *, now: datetime, seen_before: datetime, after: PicturePlace | None, limit: int
+        self,
+        keeping: Keeping,
+        *,
+        now: datetime,
+        seen_before: datetime,
+        after: PicturePlace | None,
+        limit: int,
+        agreed: Sequence[Keeping] = (),
+        kept_by: Keeping | None = None,
     ) -> tuple[list[ExpiredPicture], PicturePlace | None]:
         """Of the next `limit` pictures that were last seen before then, the longest unseen first, those of whose
-        decisions every one is settled and its time over; and the place to go on from, None at the end."""
+        decisions every one is settled and its time over; and the place to go on from, None at the end. Its time must be
+        over by what is `agreed` too, and with `kept_by` it must not be by that."""
         if keeping.shortest is None:
             return [], None
         query = select_rows(PictureRow.last_seen_at, PictureRow.sha256).where(
@@ -49,7 +58,10 @@ class SqlRetention:
         query = query.order_by(col(PictureRow.last_seen_at), col(PictureRow.sha256)).limit(limit)
         async with self._database.reading() as session:
             pictures = [(seen_at, sha256) for seen_at, sha256 in (await session.exec(query)).all()]
-            expired = await _expired(session, [sha256 for _, sha256 in pictures], keeping, now)
+            conditions = [~_still_needed(one, now) for one in (keeping, *agreed)]
+            if kept_by is not None:
+                conditions.append(_still_needed(kept_by, now))
+            expired = await _those(session, [sha256 for _, sha256 in pictures], conditions, keeping)
         return expired, pictures[-1] if len(pictures) == limit else None
 
     async def evidence_deleted(
@@ -74,12 +86,13 @@ class SqlRetention:
         return [picture for picture in pictures if picture not in known]
 
 
-async def _expired(
-    session: AsyncSession, pictures: Sequence[str], keeping: Keeping, now: datetime
+async def _those(
+    session: AsyncSession, pictures: Sequence[str], conditions: Sequence[ColumnElement[bool]], keeping: Keeping
 ) -> list[ExpiredPicture]:
+    """Of the pictures, those that meet the conditions, each with what kept it longest."""
     if not pictures:
         return []
-    query = select_rows(PictureRow.sha256).where(col(PictureRow.sha256).in_(pictures), ~_still_needed(keeping, now))
+    query = select_rows(PictureRow.sha256).where(col(PictureRow.sha256).in_(pictures), *conditions)
     gone = set((await session.exec(query)).all())
     ends = await _longest_kept(session, gone, keeping)
     return [ends[sha256] for sha256 in pictures if sha256 in ends]
@@ -128,7 +141,7 @@ async def _longest_kept(session: AsyncSession, pictures: set[str], keeping: Keep
         keep = keeping.of(settled, category)
         end = settled_at + (keep.time or timedelta(0))
         if sha256 not in ends or end > ends[sha256][0]:
-            ends[sha256] = end, ExpiredPicture(sha256, settled, keep.rule)
+            ends[sha256] = end, ExpiredPicture(sha256, settled, settled_at, keep.rule)
     return {sha256: picture for sha256, (_, picture) in ends.items()}
 
 

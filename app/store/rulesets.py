@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 
 from pydantic import TypeAdapter
 from sqlmodel import col, select
@@ -49,6 +50,13 @@ class SqlRulesets:
         """The history, the newest first."""
         async with self._database.reading() as session:
             return await _history(session, limit=limit, before_seq=before_seq)
+
+    async def in_force_at(self, moment: datetime) -> Activation | None:
+        """What decided then; the first there ever was where that came later, None where none ever did. The order is
+        that of the activations: one made under a clock that was ahead has not taken effect before its time has come."""
+        async with self._database.reading() as session:
+            found = await _history(session, limit=1, until=moment) or await _history(session, limit=1, before_seq=2)
+        return found[0] if found else None
 
     async def knows(self, digest: str) -> bool:
         """Whether the ruleset was ever active."""
@@ -98,12 +106,16 @@ class SqlRulesets:
         return RulesetText(row.digest, row.policy_digest, row.policy, lists)
 
 
-async def _history(session: AsyncSession, *, limit: int, before_seq: int | None = None) -> list[Activation]:
+async def _history(
+    session: AsyncSession, *, limit: int, before_seq: int | None = None, until: datetime | None = None
+) -> list[Activation]:
     query = select(ActivationRow, RulesetRow.policy_digest).join(
         RulesetRow, col(RulesetRow.digest) == col(ActivationRow.ruleset_digest)
     )
     if before_seq is not None:
         query = query.where(ActivationRow.seq < before_seq)
+    if until is not None:
+        query = query.where(ActivationRow.activated_at <= until)
     rows = (await session.exec(query.order_by(col(ActivationRow.seq).desc()).limit(limit))).all()
     return [
         Activation(

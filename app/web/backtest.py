@@ -21,11 +21,20 @@ from app.errors import (
 )
 from app.http.auth import require_scope
 from app.policy.backtests import Asked, Backtests, Run
+from app.policy.retention_terms import RetentionTerms
 from app.policy.ruleset import Ruleset
 from app.web.backtest_form import FIELDS, FORM_BYTES, HOW_FAR, BacktestForm, first_form, form_again, moved, sent_form
 from app.web.backtest_view import run_view
 from app.web.chrome import Chrome
-from app.web.given import GivenBacktests, GivenChrome, GivenForm, GivenPrincipal, GivenRuleset, GivenShadow
+from app.web.given import (
+    GivenBacktests,
+    GivenChrome,
+    GivenForm,
+    GivenPrincipal,
+    GivenRetention,
+    GivenRuleset,
+    GivenShadow,
+)
 from app.web.templates import render
 from app.web.why import read_why
 
@@ -106,9 +115,15 @@ class BacktestPages(Controller):
 
     @get("/{run_id:str}")
     async def run(
-        self, run_id: FromPath[str], *, backtests: GivenBacktests, ruleset: GivenRuleset, chrome: GivenChrome
+        self,
+        run_id: FromPath[str],
+        *,
+        backtests: GivenBacktests,
+        ruleset: GivenRuleset,
+        retention: GivenRetention,
+        chrome: GivenChrome,
     ) -> Response[str]:
-        return await _run_page(backtests.find(run_id), chrome, ruleset.current)
+        return await _run_page(backtests.find(run_id), chrome, ruleset.current, retention)
 
     @get("/{run_id:str}/progress")
     async def progress(self, run_id: FromPath[str], backtests: GivenBacktests) -> dict[str, Any]:
@@ -143,6 +158,7 @@ class BacktestPages(Controller):
         *,
         backtests: GivenBacktests,
         ruleset: GivenRuleset,
+        retention: GivenRetention,
         principal: GivenPrincipal,
         chrome: GivenChrome,
     ) -> Response[Any]:
@@ -159,7 +175,7 @@ class BacktestPages(Controller):
             refused, status = Refused("It does not fit the lists of the moment any more.", invalid.problems), 422
         else:
             return Redirect("/policy?notice=put", status_code=303)
-        return await _run_page(run, chrome, ruleset.current, status, refused=refused, why=why or "")
+        return await _run_page(run, chrome, ruleset.current, retention, status, refused=refused, why=why or "")
 
     @post("/{run_id:str}/shadow")
     async def shadow(
@@ -170,6 +186,7 @@ class BacktestPages(Controller):
         backtests: GivenBacktests,
         ruleset: GivenRuleset,
         shadow: GivenShadow,
+        retention: GivenRetention,
         principal: GivenPrincipal,
         chrome: GivenChrome,
     ) -> Response[Any]:
@@ -178,7 +195,7 @@ class BacktestPages(Controller):
             await shadow.put(run.asked.policy, author=principal.key_id, why=why)
         except PolicyInvalid as invalid:
             refused = Refused("It does not fit the lists of the moment any more.", invalid.problems)
-            return await _run_page(run, chrome, ruleset.current, 422, refused=refused)
+            return await _run_page(run, chrome, ruleset.current, retention, 422, refused=refused)
         return Redirect("/policy?notice=tried", status_code=303)
 
 
@@ -200,6 +217,7 @@ async def _run_page(
     run: Run,
     chrome: Chrome,
     current: Ruleset,
+    retention: RetentionTerms,
     status_code: int = 200,
     *,
     refused: Refused | None = None,
@@ -207,7 +225,14 @@ async def _run_page(
 ) -> Response[str]:
     view = await asyncio.to_thread(run_view, run, current)  # see `policy_diff`
     return render(
-        "backtest_run.html", chrome, status_code=status_code, view=view, current=current, refused=refused, why=why
+        "backtest_run.html",
+        chrome,
+        status_code=status_code,
+        view=view,
+        current=current,
+        retention=await retention.change(run) if view.counted else None,
+        refused=refused,
+        why=why,
     )
 
 

@@ -14,6 +14,7 @@ from app.moderation.upload import Upload
 from app.policy.backtests import Backtests
 from app.policy.live import LiveRuleset
 from app.policy.ports import ShadowStore
+from app.policy.retention_terms import RetentionTerms
 from app.policy.shadow import ShadowPolicy
 from app.review.desk import ReviewDesk
 from app.web.chrome import Chrome, chrome_for
@@ -29,6 +30,7 @@ GivenEngineInfo: TypeAlias = NamedDependency[SkipValidation[Callable[[], EngineI
 GivenForm: TypeAlias = NamedDependency[SkipValidation[FormReader]]
 GivenModerator: TypeAlias = NamedDependency[SkipValidation[Moderator]]
 GivenPrincipal: TypeAlias = NamedDependency[SkipValidation[Principal]]
+GivenRetention: TypeAlias = NamedDependency[SkipValidation[RetentionTerms]]
 GivenRuleset: TypeAlias = NamedDependency[SkipValidation[LiveRuleset]]
 GivenShadow: TypeAlias = NamedDependency[SkipValidation[ShadowPolicy]]
 GivenShadowStore: TypeAlias = NamedDependency[SkipValidation[ShadowStore]]

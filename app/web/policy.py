@@ -8,10 +8,23 @@ from litestar import Controller, Response, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter, URLEncodedBody
 from litestar.response import Redirect
 
+from app.domain import RulesetText
+from app.errors import PolicyInvalid, WorkerError
 from app.http.auth import require_scope
 from app.policy.diff import policy_diff
+from app.policy.live import LiveRuleset
+from app.policy.retention_change import RetentionChange
+from app.policy.retention_terms import RetentionTerms
 from app.web.backtest_form import HOW_FAR, first_form
-from app.web.given import GivenBacktests, GivenChrome, GivenPrincipal, GivenRuleset, GivenShadow, GivenShadowStore
+from app.web.given import (
+    GivenBacktests,
+    GivenChrome,
+    GivenPrincipal,
+    GivenRetention,
+    GivenRuleset,
+    GivenShadow,
+    GivenShadowStore,
+)
 from app.web.shadow import SPANS, shadow_view
 from app.web.templates import render
 from app.web.why import read_why
@@ -41,6 +54,7 @@ class PolicyPages(Controller):
         self,
         *,
         ruleset: GivenRuleset,
+        retention: GivenRetention,
         shadow: GivenShadow,
         shadow_store: GivenShadowStore,
         backtests: GivenBacktests,
@@ -58,14 +72,18 @@ class PolicyPages(Controller):
             versions=versions,
             older=versions[-1].seq if len(versions) == _PAGE and versions[-1].seq > 1 else None,
             notice=_NOTICES.get(notice),
+            pending=await _pending(retention),
             shadow=await shadow_view(shadow, shadow_store, ruleset, span),
+            shadow_retention=None if shadow.current is None else await retention.change(shadow.current),
             form=first_form(ruleset.current),
             runs=backtests.recent,
             spans=HOW_FAR,
         )
 
     @get("/versions/{digest:str}")
-    async def version(self, digest: FromPath[str], *, ruleset: GivenRuleset, chrome: GivenChrome) -> Response[str]:
+    async def version(
+        self, digest: FromPath[str], *, ruleset: GivenRuleset, retention: GivenRetention, chrome: GivenChrome
+    ) -> Response[str]:
         kept = await ruleset.text(digest)
         current = ruleset.current
         known = {one.name: one.digest for one in kept.lists}
@@ -74,6 +92,7 @@ class PolicyPages(Controller):
             chrome,
             version=kept,
             in_force=kept.digest == current.digest,
+            retention=await _returning(kept, ruleset, retention),
             diff=await asyncio.to_thread(
                 policy_diff, current.source, kept.policy, before="in force", after="this version"
             ),
@@ -92,3 +111,21 @@ class PolicyPages(Controller):
     ) -> Response[Any]:
         await ruleset.restore(digest, author=principal.key_id, why=read_why(data.why))
         return Redirect("/policy?notice=activated", status_code=303)
+
+
+async def _pending(retention: RetentionTerms) -> RetentionChange | None:
+    """None also where the policy before cannot be read: nothing is deleted then either."""
+    try:
+        return await retention.pending()
+    except (PolicyInvalid, WorkerError):
+        return None
+
+
+async def _returning(kept: RulesetText, ruleset: LiveRuleset, retention: RetentionTerms) -> RetentionChange | None:
+    """What returning to a version would change; None also for one that nobody can return to."""
+    if kept.policy_digest == ruleset.current.policy_digest:
+        return None
+    try:
+        return await retention.change(await ruleset.outline(kept.digest))
+    except (PolicyInvalid, WorkerError):
+        return None

@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from litestar import Litestar
 
 from app.domain import Answer, EngineJob, Frame, Question, QuestionKind, Status, TextFinding
 from app.engine.fake import FakeEngine, harmless, yes_no
-from app.errors import PolicyProblem
 from app.http.app import HttpLimits, create_app
 from app.http.auth import Access, Principal, Sessions
 from app.http.services import Services
@@ -32,6 +32,7 @@ from app.moderation.shadow import ShadowLimits, ShadowRunner
 from app.policy.backtests import Backtests
 from app.policy.checking import get_ready
 from app.policy.live import LiveRuleset
+from app.policy.retention_terms import RetentionTerms
 from app.policy.shadow import ShadowPolicy, shadow_path
 from app.review.desk import ReviewDesk
 from app.signals.codes import ZxingReader
@@ -46,6 +47,7 @@ from app.store import (
     SqlAuditLog,
     SqlCaseStore,
     SqlDecisionStore,
+    SqlRetention,
     SqlRulesets,
     SqlShadow,
 )
@@ -176,9 +178,6 @@ def _application(folder: Path, model_s: float) -> Litestar:
     async def readiness() -> Mapping[str, str | None]:
         return {}
 
-    async def check(_: str) -> tuple[PolicyProblem, ...]:
-        return ()
-
     services = Services(
         version="benchmark",
         access=Access(_OneKey(), Sessions(secrets.token_bytes(32))),
@@ -200,7 +199,9 @@ def _application(folder: Path, model_s: float) -> Litestar:
         ruleset=ruleset,
         shadow=shadow,
         shadow_store=store,
-        check_policy=check,
+        retention=RetentionTerms(
+            ruleset, SqlRetention(database), passed_if_silent=timedelta(hours=24), grace=timedelta(hours=24)
+        ),
         backtests=Backtests(
             SqlArchive(database), lists=lambda: ruleset.current.lists, matcher=AhoCorasickMatcher, processes=1
         ),

@@ -1,14 +1,21 @@
 """`portcullis policy test`: no tests are never taken for tests that pass."""
 
+import asyncio
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli.policy import commands
+from app.domain import Outcome
 from app.errors import ConfigurationError
+from app.policy.live import LiveRuleset
+from app.store import Database, SqlDecisionStore, SqlRulesets
 from tests.http.rig import CONTRABAND, POLICY
+from tests.store import samples
 
 Run = Callable[..., Result]
 
@@ -58,3 +65,38 @@ def test_check_says_how_long_pictures_are_kept(run: Run, tmp_path: Path, monkeyp
     policy = POLICY.replace("defaults:\n", "defaults:\n  retention: {passed_hours: 12, rejected_days: 180}\n")
     (tmp_path / "policies.yaml").write_text(policy)
     assert "pictures are kept: passed 12 h, rejected 180 d" in run("check").output
+
+
+SHORTER = POLICY.replace("defaults:\n", "defaults:\n  retention: {passed_hours: 1}\n")
+
+
+async def _serve_once(folder: Path) -> None:
+    """The database of a service that passed a picture twelve hours ago, under `POLICY`."""
+    database = Database(f"sqlite:///{folder / 'portcullis.db'}")
+    await database.start()
+    await LiveRuleset(folder / "policies.yaml", folder / "rules", store=SqlRulesets(database)).start()
+    passed = samples.record(outcome=Outcome.PASS, at=datetime.now(UTC) - timedelta(hours=12))
+    await SqlDecisionStore(database).record(passed, [], None)
+    await database.aclose()
+
+
+def test_check_counts_what_it_would_delete(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTCULLIS_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PORTCULLIS_RETENTION_GRACE_HOURS", "1")
+    (tmp_path / "new.yaml").write_text(SHORTER)
+    assert "stored pictures" not in run("check", str(tmp_path / "new.yaml")).output, "no service has kept anything"
+
+    asyncio.run(_serve_once(tmp_path))
+    told = run("check", str(tmp_path / "new.yaml")).output
+    assert re.search(r"1 stored pictures would be deleted from \S+ \S+ UTC on, though kept by now: 1 passed by", told)
+    assert "0 stored pictures would be kept, though deleted by" in told
+    assert "stored pictures" not in run("check").output, "nothing changes"
+
+
+def test_check_does_not_fail_where_nothing_can_be_counted(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTCULLIS_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    done = run("check")
+    assert done.exit_code == 0
+    assert "what it would delete could not be counted: the database does not answer" in done.output

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from PIL import ImageDraw
 
 from app.domain import Answer, EngineInfo, EngineJob, EngineState, Frame, Question, Status, TextFinding, TextLine
 from app.engine.fake import FakeEngine, harmless, yes_no
-from app.errors import PolicyInvalid, PolicyProblem
 from app.http.auth import Access, Principal, Sessions
 from app.http.services import Services
 from app.intake.decode import Intake
@@ -27,7 +27,7 @@ from app.moderation.pipeline import Deadlines, Moderator
 from app.moderation.shadow import ShadowLimits, ShadowRunner
 from app.policy.backtests import Backtests
 from app.policy.live import LiveRuleset
-from app.policy.load import build_ruleset
+from app.policy.retention_terms import RetentionTerms
 from app.policy.shadow import ShadowPolicy, shadow_path
 from app.review.desk import ReviewDesk
 from app.signals.codes import ZxingReader
@@ -42,6 +42,7 @@ from app.store import (
     SqlAuditLog,
     SqlCaseStore,
     SqlDecisionStore,
+    SqlRetention,
     SqlRulesets,
     SqlShadow,
 )
@@ -230,13 +231,6 @@ async def rig(folder: Path, database: Database, *, own_application: bool = False
     async def readiness() -> Mapping[str, str | None]:
         return dict(not_ready)
 
-    async def check_policy(text: str) -> tuple[PolicyProblem, ...]:
-        try:
-            build_ruleset(text.encode(), ruleset.current.lists)
-        except PolicyInvalid as invalid:
-            return invalid.problems
-        return ()
-
     backtests = Backtests(
         SqlArchive(database), lists=lambda: ruleset.current.lists, matcher=AhoCorasickMatcher, processes=1
     )
@@ -268,7 +262,9 @@ async def rig(folder: Path, database: Database, *, own_application: bool = False
         ruleset=ruleset,
         shadow=shadow,
         shadow_store=shadow_store,
-        check_policy=check_policy,
+        retention=RetentionTerms(
+            ruleset, SqlRetention(database), passed_if_silent=timedelta(hours=24), grace=timedelta(hours=24)
+        ),
         backtests=backtests,
         audit_log=audit_log,
         engine_info=lambda: engine.info,

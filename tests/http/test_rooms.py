@@ -107,7 +107,7 @@ async def test_a_policy_is_checked_with_the_lists_of_the_moment(rig: Rig) -> Non
     async with rig.client("policy") as client:
         good = await client.post("/v1/policy/check", content=POLICY, headers={"content-type": "application/yaml"})
         bad = await client.post("/v1/policy/check", content=broken)
-    assert good.json() == {"ok": True, "problems": []}
+    assert good.json() == {"ok": True, "problems": [], "retention": None}
     assert (bad.status_code, bad.json()["ok"]) == (200, False)
     problem = bad.json()["problems"][0]
     assert POLICY.splitlines()[problem["line"] - 1].strip() == "when: scores.violence >= thresholds.reject"

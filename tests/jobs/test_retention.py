@@ -1,18 +1,21 @@
 """Retention on a real database and real files; only time is set by hand."""
 
 import os
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmodel import update
+from structlog.testing import capture_logs
 
 from app.audit.chain import event_of
-from app.domain import Keeping, Outcome, Settled
-from app.errors import NotFound, StoreUnavailable
-from app.jobs.retention import IN_FLIGHT, Retention
+from app.domain import IN_FLIGHT, Activation, Keeping, Outcome, Settled
+from app.errors import NotFound, PolicyInvalid, StoreUnavailable
+from app.jobs.retention import Retention
 from app.policy.live import LiveRuleset
-from app.policy.retention import keeping
+from app.policy.retention_terms import RetentionTerms
 from app.review.case import claim, decide
 from app.settings import Settings
 from app.store import (
@@ -24,6 +27,7 @@ from app.store import (
     SqlRetention,
     SqlRulesets,
 )
+from app.store.tables import RulesetRow
 from tests.http.rig import CONTRABAND, POLICY
 from tests.jobs.conftest import Clock
 from tests.store import samples
@@ -43,7 +47,10 @@ class World:
         self.log = SqlAuditLog(database)
         self.files = LocalEvidenceStore(root)
         self.records = SqlRetention(database)
-        self.retention = Retention(self.records, self.files, keeping=lambda: self.keeping, clock=clock)
+        self.retention = Retention(self.records, self.files, terms=self.terms, clock=clock)
+
+    async def terms(self) -> list[Keeping]:
+        return [self.keeping]
 
     async def put(self, data: bytes) -> str:
         """As if at the clock's time."""
@@ -187,30 +194,145 @@ async def test_a_corrected_retention_counts_for_what_is_stored_already(world: Wo
     assert await world.retention.remove_expired() == 0
 
 
-async def test_an_edit_of_the_policy_in_force_is_all_that_it_takes(world: World, tmp_path: Path) -> None:
-    (tmp_path / "rules").mkdir()
-    (tmp_path / "rules" / "contraband.txt").write_text(CONTRABAND)
-    (tmp_path / "policies.yaml").write_text(POLICY)
-    ruleset = LiveRuleset(tmp_path / "policies.yaml", tmp_path / "rules", store=SqlRulesets(world.database))
+@dataclass
+class Edited:
+    """A policy in force, whose edits count for the pictures of a world."""
+
+    world: World
+    ruleset: LiveRuleset
+    terms: RetentionTerms
+    retention: Retention
+
+    async def says(self, retention: str) -> Activation:
+        text = POLICY.replace("defaults:\n", f"defaults:\n  retention: {retention}\n")
+        return await self.ruleset.put(text.encode(), author="key_policy", why="a week will do", expected=None)
+
+
+@pytest.fixture
+async def edited(world: World, tmp_path: Path) -> Edited:
+    return await edited_world(world, tmp_path, grace=timedelta(days=1))
+
+
+async def edited_world(world: World, folder: Path, *, grace: timedelta) -> Edited:
+    (folder / "rules").mkdir()
+    (folder / "rules" / "contraband.txt").write_text(CONTRABAND)
+    (folder / "policies.yaml").write_text(POLICY)
+    store = SqlRulesets(world.database)
+    ruleset = LiveRuleset(folder / "policies.yaml", folder / "rules", store=store, clock=world.clock)
     await ruleset.start()
-    retention = Retention(
-        world.records,
-        world.files,
-        keeping=lambda: keeping(ruleset.current, passed_if_silent=_KEEP),
-        clock=world.clock,
-    )
+    terms = RetentionTerms(ruleset, world.records, passed_if_silent=_KEEP, grace=grace, clock=world.clock)
+    return Edited(world, ruleset, terms, Retention(world.records, world.files, terms=terms.terms, clock=world.clock))
+
+
+async def test_an_edit_of_the_policy_in_force_is_all_that_it_takes(world: World, tmp_path: Path) -> None:
+    edited = await edited_world(world, tmp_path, grace=timedelta(0))
     picture = await world.uploaded(b"rejected", Outcome.REJECT)
     world.clock.forward(timedelta(days=8))
-    assert await retention.remove_expired() == 0
+    assert await edited.retention.remove_expired() == 0
 
-    edited = POLICY.replace("defaults:\n", "defaults:\n  retention: {rejected_days: 7}\n")
-    activation = await ruleset.put(edited.encode(), author="key_policy", why="a week will do", expected=None)
-    assert await retention.remove_expired() == 1
+    activation = await edited.says("{rejected_days: 7}")
+    assert await edited.retention.remove_expired() == 1
 
     kind, subject, body = (await world.audited())[-1]
     assert (kind, subject) == ("evidence.deleted", picture)
     rule = "defaults.retention.rejected_days"
     assert body == {"reason": "rejected", "rule": rule, "policy": activation.policy_digest}
+
+
+async def test_a_shorter_time_counts_when_its_grace_is_over(world: World, edited: Edited) -> None:
+    picture = await world.uploaded(b"rejected", Outcome.REJECT)
+    world.clock.forward(timedelta(days=8))
+    with capture_logs() as logs:
+        await edited.says("{rejected_days: 7}")
+        assert await edited.retention.remove_expired() == 0
+        world.clock.forward(timedelta(hours=23, minutes=59))
+        assert await edited.retention.remove_expired() == 0
+    assert await world.has(picture)
+    assert [(one["action"], one["pictures"]) for one in logs if one["log_level"] == "warning"] == [
+        ("retention_shortened", 1)
+    ]
+
+    world.clock.forward(timedelta(minutes=1))
+    assert await edited.retention.remove_expired() == 1
+
+
+async def test_a_slip_that_is_mended_within_the_grace_deletes_nothing(world: World, edited: Edited) -> None:
+    await edited.says("{rejected_days: 180}")
+    world.clock.forward(timedelta(days=2))
+    picture = await world.uploaded(b"rejected", Outcome.REJECT)
+    world.clock.forward(timedelta(days=30))
+    await edited.says("{rejected_days: 18}")
+    for days in (180, 181):
+        world.clock.forward(timedelta(hours=10))
+        assert await edited.retention.remove_expired() == 0
+        await edited.says(f"{{rejected_days: {days}}}")
+    for _ in range(4):
+        assert await edited.retention.remove_expired() == 0
+        world.clock.forward(timedelta(hours=10))
+    assert await world.has(picture)
+
+
+async def test_what_was_over_before_the_edit_goes_during_its_grace(world: World, edited: Edited) -> None:
+    await world.uploaded(b"passed")
+    await world.uploaded(b"rejected", Outcome.REJECT)
+    world.clock.forward(timedelta(days=2))
+    await edited.says("{passed_hours: 1, rejected_days: 1}")
+
+    assert await edited.retention.remove_expired() == 1
+
+
+async def test_a_longer_time_counts_at_once(world: World, edited: Edited) -> None:
+    await world.uploaded(b"passed")
+    world.clock.forward(timedelta(days=2))
+    await edited.says("{passed_hours: 72}")
+
+    assert await edited.retention.remove_expired() == 0
+
+
+async def test_the_preview_says_what_the_run_after_the_grace_deletes(world: World, edited: Edited) -> None:
+    await world.uploaded(b"old", Outcome.REJECT)
+    world.clock.forward(timedelta(days=8))
+    oldest = await world.uploaded(b"held", Outcome.REVIEW)
+    await world.uploaded(b"passed")
+    before = edited.ruleset.current
+    await edited.says("{passed_hours: 48, rejected_days: 7}")
+
+    change = await edited.terms.change(edited.ruleset.current, before)
+    assert change is not None
+    assert change.deletes_at == world.clock.now + timedelta(days=1)
+    assert change == await edited.terms.pending()
+    assert change.deleted is not None
+    assert [(one.settled, one.rule, one.pictures) for one in change.deleted.groups] == [
+        (Settled.REJECTED, "defaults.retention.rejected_days", 1)
+    ]
+    assert change.deleted.oldest == world.clock.now - timedelta(days=8)
+    # The passed one goes within the month either way.
+    assert change.kept_longer is not None
+    assert (change.kept_longer.pictures, change.kept_longer.complete) == (0, True)
+
+    world.clock.now = change.deletes_at
+    assert await edited.retention.remove_expired() == change.deleted.pictures
+    assert await world.has(oldest)
+    assert await edited.terms.pending() is None
+
+
+async def test_nothing_changes_where_another_field_says_the_same(world: World, edited: Edited) -> None:
+    before = edited.ruleset.current
+    await edited.says("{passed_hours: 24, reviewed_days: 1}")
+    assert await edited.terms.change(edited.ruleset.current, before) is None
+
+
+async def test_while_nobody_can_read_the_policy_before_nothing_is_deleted(world: World, edited: Edited) -> None:
+    await world.uploaded(b"rejected", Outcome.REJECT)
+    world.clock.forward(timedelta(days=8))
+    async with world.database.writing() as session:
+        await session.exec(update(RulesetRow).values(policy="version: 0"))
+    await edited.says("{rejected_days: 7}")
+
+    with pytest.raises(PolicyInvalid):
+        await edited.retention.remove_expired()
+    world.clock.forward(timedelta(days=1))
+    assert await edited.retention.remove_expired() == 1
 
 
 async def test_a_retention_that_grows_during_a_run_spares_the_rest_of_it(

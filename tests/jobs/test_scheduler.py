@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from app.domain import CaseState, Outcome
+from app.domain import CaseState, Keeping, Outcome
 from app.errors import AuditBroken
 from app.jobs.gauges import refresh_gauges
 from app.jobs.scheduler import Job, Scheduler, build_scheduler
@@ -74,6 +74,10 @@ async def test_gauges_show_what_the_database_holds(database: Database, clock: Cl
     assert REGISTRY.get_sample_value("portcullis_audit_pending") == 4
 
 
+async def _terms() -> list[Keeping]:
+    return [samples.keeping()]
+
+
 async def test_everything_runs_by_itself(database: Database, tmp_path: Path, clock: Clock) -> None:
     """The whole set of jobs on their own schedule: what waits is done soon after the start."""
     log = SqlAuditLog(database)
@@ -89,7 +93,7 @@ async def test_everything_runs_by_itself(database: Database, tmp_path: Path, clo
         files=files,
         ticks=SqlTicks(database),
         seal_interval_s=_SHORTEST_S,
-        keeping=samples.keeping,
+        terms=_terms,
         clock=clock,
     )
 

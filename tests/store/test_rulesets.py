@@ -183,3 +183,21 @@ async def test_many_edits_at_once_make_one_history(rulesets: SqlRulesets) -> Non
     activated = await asyncio.gather(*(_record(rulesets, f"n{number}") for number in range(8)))
     assert all(activated)
     assert [one.seq for one in await rulesets.versions(limit=20)] == list(range(8, 0, -1))
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+async def test_what_was_in_force_when(rulesets: SqlRulesets, in_memory: bool) -> None:
+    """The third came while the clock was behind, the fourth while it was an hour ahead."""
+    kept = MemoryRulesets() if in_memory else rulesets
+    assert await kept.in_force_at(samples.NOON) is None
+    for name, minute in (("one", 0), ("two", 10), ("three", 5), ("four", 75)):
+        await _record(kept, name, minute=minute)
+
+    async def then(minute: float) -> str:
+        found = await kept.in_force_at(samples.NOON + samples.minutes(minute))
+        assert found is not None
+        return found.digest.removeprefix("sha256:")
+
+    assert [await then(minute) for minute in (-9, 0, 4, 5, 10, 74, 75)] == [
+        "one", "one", "one", "three", "three", "three", "four",
+    ]  # fmt: skip

@@ -1,0 +1,43 @@
+"""What `portcullis policy check` tells of the pictures that a service has kept."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from app.cli.kept import open_database
+from app.errors import PolicyInvalid, PortcullisError
+from app.policy.live import LiveRuleset
+from app.policy.retention_change import RetentionChange, told
+from app.policy.retention_terms import RetentionTerms
+from app.policy.ruleset import Ruleset
+from app.settings import Settings
+from app.store import SqlRetention, SqlRulesets
+from app.store.urls import driver_url, sqlite_path
+
+
+def told_of_stored(settings: Settings, candidate: Ruleset) -> Sequence[str]:
+    """What the candidate would delete, or keep longer, than the policy in force; nothing where no service has kept
+    anything, or nothing changes. A check of a policy does not fail for it."""
+    path = sqlite_path(driver_url(settings.database))
+    if path is not None and not path.is_file():
+        return ()
+    try:
+        change = asyncio.run(_change(settings, candidate))
+    except PortcullisError as fault:
+        said = "the policy in force cannot be read" if isinstance(fault, PolicyInvalid) else fault.detail
+        return (f"what it would delete could not be counted: {said}",)
+    return () if change is None else told(change)
+
+
+async def _change(settings: Settings, candidate: Ruleset) -> RetentionChange | None:
+    async with open_database(settings) as database:
+        live = LiveRuleset(settings.policy, settings.rules_dir, store=SqlRulesets(database))
+        if not await live.follow():
+            return None
+        terms = RetentionTerms(
+            live,
+            SqlRetention(database),
+            passed_if_silent=timedelta(hours=settings.keep_passed_hours),
+            grace=timedelta(hours=settings.retention_grace_hours),
+        )
+        return await terms.change(candidate)
