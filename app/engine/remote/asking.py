@@ -52,6 +52,17 @@ class Asking:
         ENGINE_REQUESTS.labels(answer.reason or "ok").inc()
         return answer
 
+    async def fault(self, model: str, question: Question, subject: Shown, deadline_at: float) -> RemoteFault | None:
+        """Why the server does not answer what nobody asked; None when it does, whatever it says. As `answer` else."""
+        body = request_body(model, question, subject, top_logprobs=self._config.top_logprobs)
+        try:
+            _count(await self._completion(body, deadline_at))
+        except RemoteFault as fault:
+            return fault
+        self._breaker.succeeded()
+        ENGINE_REQUESTS.labels("ok").inc()
+        return None
+
     async def _completion(self, body: bytes, deadline_at: float) -> Completion:
         attempt = 0
         while True:

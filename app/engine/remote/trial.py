@@ -3,17 +3,15 @@
 import contextlib
 from dataclasses import dataclass, replace
 
-from app.domain import Picture, Question, QuestionKind
+from app.domain import Question, QuestionKind
 from app.engine.base import Reason
 from app.engine.remote.asking import COMPLETIONS
 from app.engine.remote.client import Client, Refused
 from app.engine.remote.config import RemoteConfig
 from app.engine.remote.faults import RemoteFault
-from app.engine.remote.shown import shown
+from app.engine.remote.grey import grey
 from app.engine.remote.wire import read_completion, read_models, request_body
 
-_SIDE_PX = 64
-_GREY = Picture(_SIDE_PX, _SIDE_PX, b"\x80" * (_SIDE_PX * _SIDE_PX * 3))
 _QUESTION = Question("trial", QuestionKind.YES_NO, "Is this image grey? Answer Yes or No.")
 _MOST_NAMED = 8
 
@@ -30,7 +28,7 @@ async def try_server(config: RemoteConfig, client: Client) -> Served:
     """Raises RemoteFault with a sentence for the operator."""
     try:
         model = _chosen(config, read_models(await client.get("/models", timeout_s=config.timeout_s)))
-        body = request_body(model, _QUESTION, shown(_GREY), top_logprobs=config.top_logprobs)
+        body = request_body(model, _QUESTION, grey(), top_logprobs=config.top_logprobs)
         choice = read_completion(await client.post(COMPLETIONS, body, timeout_s=config.timeout_s)).choice
     except TimeoutError as error:
         detail = f"{config.url} did not answer within {config.timeout_s:g} s"
