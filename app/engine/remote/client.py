@@ -20,7 +20,7 @@ _MAX_ANSWER_BYTES = 1 << 20
 _MAX_SAID_CHARACTERS = 300
 #: Below the 5 s after which most servers close a connection that is idle: a request must not cross that on its way.
 _IDLE_S = 2.0
-_BUSY = {429, 502, 503}
+_BUSY = {408, 429, 502, 503}
 _UNAUTHORISED = {401, 403}
 #: Everything that httpx raises of its own, cookies apart.
 FOREIGN = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
@@ -171,8 +171,10 @@ def _said(data: bytes) -> str:
         body = json.loads(data)
     except (ValueError, RecursionError):
         return ""
-    for key in ("error", "message", "detail"):
+    for key in ("error", "message", "detail", "msg"):
         body = body.get(key, body) if isinstance(body, dict) else body
+        # FastAPI lists what it does not like.
+        body = body[0] if isinstance(body, list) and body else body
     text = body if isinstance(body, str) else ""
     return "".join(char if char.isprintable() else " " for char in text[:_MAX_SAID_CHARACTERS])
 

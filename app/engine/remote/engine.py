@@ -31,6 +31,8 @@ _log = structlog.get_logger(__name__)
 
 #: How much later than a job's deadline its last answers may come: the requests' own timeouts are on their way then.
 _ANSWER_GRACE_S = 0.1
+#: With less of yes and no in the answer to its trial, a model is hardly one for probes.
+_LEAST_MASS = 0.5
 
 
 class RemoteEngine:
@@ -240,6 +242,13 @@ class RemoteEngine:
             top_logprobs_asked=self._config.top_logprobs,
             concurrency=self._config.concurrency,
         )
+        if served.mass < _LEAST_MASS:
+            _log.warning(
+                "the model answers a yes/no question with something else: does it think first, or in other words?",
+                action="engine.trial_unclear",
+                model=served.model,
+                mass=round(served.mass, 4),
+            )
 
     async def _watch(self) -> None:
         """Until the breaker opens, so that the server is tried again at once: a few questions that it fails at are no
