@@ -24,6 +24,10 @@ ENGINE_QUEUE_DEPTH = Gauge("portcullis_engine_queue_depth", "Engine jobs waiting
 ENGINE_RESTARTS = Counter("portcullis_engine_restarts", "Times the engine process was started again after it died")
 ENGINE_LOST = Counter("portcullis_engine_lost", "Times a remote engine was given up until it answers again")
 ENGINE_REQUESTS = Counter("portcullis_engine_requests", "Requests to a remote engine by how they ended", ["result"])
+ENGINE_SPARED_REQUESTS = Counter(
+    "portcullis_engine_spared_requests",
+    "Questions that a remote engine was not asked because it answers nothing about their picture or text",
+)
 ENGINE_PROMPT_TOKENS = Counter(
     "portcullis_engine_prompt_tokens",
     "Prompt tokens of a remote engine that says so, by whether it had them in its cache",

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     MALFORMED_ANSWER = "malformed_answer"
     NO_LOGPROBS = "no_logprobs"
     INCONCLUSIVE_LOGPROBS = "inconclusive_logprobs"
+    ONLY_THOUGHT = "only_thought"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import structlog
 
 from app.engine.base import AnswerWords, ChatForm, ModelFiles
 from app.engine.catalogue import load_catalogue
-from benchmarks.engine import contenders, report
+from benchmarks.engine import contenders, gpu, limits, report
 from benchmarks.engine.contenders import Bench, Contender
 from benchmarks.engine.kept import KeptRounds
 from benchmarks.engine.measure import Case, Times, rounds
@@ -61,14 +61,23 @@ async def _run(given: argparse.Namespace, files: ModelFiles) -> None:
     )
     named: dict[str, Contender] = {case.contender.name: case.contender for case in cases}
     running = [contender for name, contender in named.items() if kept.lacks(name, cases, given.rounds)]
+    grown: dict[str, int] = {}
     try:
         for contender in running:
+            before = gpu.used_bytes()
             await contender.start()
+            grown[contender.name] = gpu.used_bytes() - before
         found = await rounds(cases, given.rounds, bench.pictures, kept, warm=not given.cold)
     finally:
         for contender in running:
             await contender.close()
-    _write(given, cases, found)
+    _write(given, cases, found, limits.memory(cases, found, grown) | _shares(given, cases, found, bench))
+
+
+def _shares(given: argparse.Namespace, cases: list[Case], found: list[Times], bench: Bench) -> dict[str, list[str]]:
+    cards = gpu.gpus()
+    peak = given.peak or (gpu.peak_of(cards[0].name) if cards and bench.gpu_layers else None)
+    return {} if peak is None else limits.shares(cases, found, bench.files, bench.side_px, peak)
 
 
 def _pictures_needed(given: argparse.Namespace) -> int:
@@ -108,14 +117,16 @@ def _files_said(given: argparse.Namespace) -> str:
     return given.model.name if given.model else f"random weights, shape '{given.shape}', {given.type}"
 
 
-def _write(given: argparse.Namespace, cases: list[Case], found: list[Times]) -> None:
+def _write(given: argparse.Namespace, cases: list[Case], found: list[Times], more: dict[str, list[str]]) -> None:
+    cards = ", ".join(f"{card.name}, {card.memory_bytes / 2**30:.0f} GiB" for card in gpu.gpus())
     settings = {
+        "GPU": cards or "none",
         "files": _files_said(given),
         "pictures": f"{given.side}x{given.side} px, {given.rounds} rounds",
         "asked": "all: 6 probes + text + description (48 tokens each); probes: the 6 probes",
         "GPU layers": given.gpu_layers,
     }
-    text = f"{report.facts(settings)}\n\n{report.table(cases, found)}\n"
+    text = f"{report.facts(settings)}\n\n{report.table(cases, found, more)}\n"
     print(f"\n{text}")
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
@@ -145,6 +156,13 @@ def _names(given: str) -> tuple[str, ...]:
     return names
 
 
+def _peak(given: str) -> gpu.Peak:
+    tera, giga = (float(part) for part in given.split(","))
+    if not (tera > 0 and giga > 0):
+        raise ValueError
+    return gpu.Peak(tera * 1e12, giga * 1e9)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="portcullis bench engine", description=__doc__)
     parser.add_argument("--shape", choices=SHAPES, default="quarter", help="of the random-weight pair")
@@ -159,6 +177,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--parallel-pictures", type=int, default=8, help="the engine's own bound")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--gpu-layers", type=int, default=0, help="-1 puts all on the GPU")
+    parser.add_argument("--peak", type=_peak, help="TFLOPS,GB/s of the GPU, where its data sheet is not known here")
     parser.add_argument("--llama-server", type=Path, help="the path of llama.cpp's server, to measure it too")
     parser.add_argument("--only", type=_names, default=_CONTENDERS, help=f"of {','.join(_CONTENDERS)}")
     parser.add_argument("--cold", action="store_true", help="count the first round too: it takes as long as a round")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from benchmarks.engine import gpu
 from benchmarks.engine.contenders import Asked, Contender
 
 
@@ -38,6 +39,8 @@ class Times:
     tokens: int = 0
     cpu_s: float = 0.0
     peak_bytes: int = 0
+    #: None where nothing tells.
+    gpu_bytes: int | None = None
 
     def add(self, other: "Times") -> None:
         self.latencies_s += other.latencies_s
@@ -46,6 +49,8 @@ class Times:
         self.tokens += other.tokens
         self.cpu_s += other.cpu_s
         self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
+        if other.gpu_bytes is not None:
+            self.gpu_bytes = max(self.gpu_bytes or 0, other.gpu_bytes)
 
     @property
     def cpu_s_per_picture(self) -> float:
@@ -96,6 +101,8 @@ async def measure(case: Case, offset: int, available: int) -> Times:
     times.cpu_s += spent_s(case.contender.pid) - cpu_s
     times.pictures += case.pictures
     times.peak_bytes = peak_bytes(case.contender.pid)
+    # After the round, not beside it: llama.cpp keeps what it took.
+    times.gpu_bytes = gpu.process_bytes(case.contender.pid)
     return times
 
 

@@ -29,22 +29,24 @@ def facts(settings: Mapping[str, object]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in lines.items())
 
 
-def table(cases: Sequence[Case], found: Sequence[Times]) -> str:
-    """Ratios are to the first case of the same questions: how many times shorter, how many times more."""
+def table(cases: Sequence[Case], found: Sequence[Times], more: Mapping[str, Sequence[str]] | None = None) -> str:
+    """Ratios are to the first case of the same questions: how many times shorter, how many times more. `more` columns,
+    each with its cells."""
+    more = more or {}
     rows = [
         "| asked | contender | p50 | p95 | pictures/s | tokens/s | shorter (p50) | more pictures/s | CPU s/picture "
-        "| less CPU | peak memory |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| less CPU | peak memory |" + "".join(f" {name} |" for name in more),
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |" + " ---: |" * len(more),
     ]
     first: dict[str, Times] = {}
-    for case, times in zip(cases, found, strict=True):
+    for at, (case, times) in enumerate(zip(cases, found, strict=True)):
         base = first.setdefault(case.asked, times)
         rows.append(
             f"| {case.asked} | {case.name} | {times.p50_s:.3f} s | {times.p95_s:.3f} s | {times.pictures_per_s:.2f} "
             f"| {times.tokens_per_s:.1f} | {base.p50_s / times.p50_s:.2f}× "
             f"| {times.pictures_per_s / base.pictures_per_s:.2f}× | {times.cpu_s_per_picture:.2f} "
             f"| {base.cpu_s_per_picture / max(times.cpu_s_per_picture, 1e-9):.2f}× "
-            f"| {times.peak_bytes / 2**20:.0f} MiB |"
+            f"| {times.peak_bytes / 2**20:.0f} MiB |" + "".join(f" {cells[at]} |" for cells in more.values())
         )
     return "\n".join(rows)
 

@@ -44,13 +44,24 @@ class Asking:
         except RemoteFault as fault:
             return unanswered(question, fault.status, fault.reason)
         _count(completion)
-        answer = read_answer(question, completion.choice, self._config.words)
+        answer = read_answer(question, completion, self._config.words, self._config.top_logprobs)
         if answer.reason in {Reason.NO_LOGPROBS, Reason.MALFORMED_ANSWER, Reason.NON_FINITE}:
             self._harmed(f"the server's answers are of no use: {answer.reason}")
         else:
             self._breaker.succeeded()
         ENGINE_REQUESTS.labels(answer.reason or "ok").inc()
         return answer
+
+    async def fault(self, model: str, question: Question, subject: Shown, deadline_at: float) -> RemoteFault | None:
+        """Why the server does not answer what nobody asked; None when it does, whatever it says. As `answer` else."""
+        body = request_body(model, question, subject, top_logprobs=self._config.top_logprobs)
+        try:
+            _count(await self._completion(body, deadline_at))
+        except RemoteFault as fault:
+            return fault
+        self._breaker.succeeded()
+        ENGINE_REQUESTS.labels("ok").inc()
+        return None
 
     async def _completion(self, body: bytes, deadline_at: float) -> Completion:
         attempt = 0
@@ -59,7 +70,7 @@ class Asking:
             if self._breaker.open:
                 raise RemoteFault(Reason.ENGINE_UNAVAILABLE, "the server is not asked after many failures")
             try:
-                return read_completion(await self._post(body, deadline_at))
+                return _whole(read_completion(await self._post(body, deadline_at)))
             except RemoteFault as fault:
                 ENGINE_REQUESTS.labels(fault.reason.value).inc()
                 if fault.harm:
@@ -90,6 +101,13 @@ class Asking:
     def _harmed(self, detail: str) -> None:
         if self._breaker.failed():
             self._opened(detail)
+
+
+def _whole(completion: Completion) -> Completion:
+    """Raises RemoteFault for one that the server gave up on its way, with a 200."""
+    if completion.given_up:
+        raise RemoteFault(Reason.ENGINE_FAULT, "the server gave the request up", again=True, harm=True)
+    return completion
 
 
 def _count(completion: Completion) -> None:

@@ -20,7 +20,7 @@ _MAX_ANSWER_BYTES = 1 << 20
 _MAX_SAID_CHARACTERS = 300
 #: Below the 5 s after which most servers close a connection that is idle: a request must not cross that on its way.
 _IDLE_S = 2.0
-_BUSY = {429, 502, 503}
+_BUSY = {408, 429, 502, 503}
 _UNAUTHORISED = {401, 403}
 #: Everything that httpx raises of its own, cookies apart.
 FOREIGN = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
@@ -48,6 +48,7 @@ class Client:
             ),
         )
         self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._exchanges: set[asyncio.Task[tuple[httpx.Response, bytes]]] = set()
 
     async def get(self, path: str, *, timeout_s: float) -> bytes:
         """See `post`."""
@@ -58,18 +59,39 @@ class Client:
         return await self._request("POST", path, body, timeout_s)
 
     async def aclose(self) -> None:
+        for exchange in self._exchanges:
+            exchange.cancel()
+        await asyncio.gather(*self._exchanges, return_exceptions=True)
         await self._http.aclose()
 
     async def _request(self, method: str, path: str, body: bytes | None, timeout_s: float) -> bytes:
+        """The exchange is a task of its own, which is told to stop once: a second time, while it closes its connection
+        for the first (a timeout and the end of the job, say), would leave that open and its place taken for good."""
+        exchange = asyncio.create_task(self._exchange(method, path, body))
+        self._exchanges.add(exchange)
+        exchange.add_done_callback(self._ended)
         try:
-            async with asyncio.timeout(timeout_s):
-                async with self._http.stream(method, f"{self._config.url}{path}", content=body) as response:
-                    data = await _read(response)
+            done, _ = await asyncio.wait({exchange}, timeout=timeout_s)
+        finally:
+            exchange.cancel()
+        if not done:
+            raise TimeoutError
+        try:
+            response, data = exchange.result()
         except FOREIGN as error:
             raise _translated(error, self._config) from error
         if response.status_code != httpx.codes.OK:
             raise _refusal(response, data)
         return data
+
+    async def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[httpx.Response, bytes]:
+        async with self._http.stream(method, f"{self._config.url}{path}", content=body) as response:
+            return response, await _read(response)
+
+    def _ended(self, exchange: asyncio.Task[tuple[httpx.Response, bytes]]) -> None:
+        self._exchanges.discard(exchange)
+        if not exchange.cancelled():
+            exchange.exception()  # heard, though nobody may wait for it any more
 
 
 @lru_cache(maxsize=1)
@@ -149,8 +171,10 @@ def _said(data: bytes) -> str:
         body = json.loads(data)
     except (ValueError, RecursionError):
         return ""
-    for key in ("error", "message", "detail"):
+    for key in ("error", "message", "detail", "msg"):
         body = body.get(key, body) if isinstance(body, dict) else body
+        # FastAPI lists what it does not like.
+        body = body[0] if isinstance(body, list) and body else body
     text = body if isinstance(body, str) else ""
     return "".join(char if char.isprintable() else " " for char in text[:_MAX_SAID_CHARACTERS])
 

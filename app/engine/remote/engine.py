@@ -15,6 +15,7 @@ from app.engine.answers import AnswerStream
 from app.engine.base import Reason, unanswered
 from app.engine.mistakes import job_mistake, mistake, require_questions
 from app.engine.remote.asking import Asking
+from app.engine.remote.blame import TELLING, Blame, blame
 from app.engine.remote.breaker import Breaker
 from app.engine.remote.client import Client
 from app.engine.remote.config import RemoteConfig
@@ -24,12 +25,14 @@ from app.engine.remote.shown import Shown, shown
 from app.engine.remote.slots import Slots
 from app.engine.remote.trial import look, try_server
 from app.engine.standing import Standing
-from app.metrics import ENGINE_LOST, ENGINE_QUEUE_DEPTH
+from app.metrics import ENGINE_LOST, ENGINE_QUEUE_DEPTH, ENGINE_SPARED_REQUESTS
 
 _log = structlog.get_logger(__name__)
 
 #: How much later than a job's deadline its last answers may come: the requests' own timeouts are on their way then.
 _ANSWER_GRACE_S = 0.1
+#: With less of yes and no in the answer to its trial, a model is hardly one for probes.
+_LEAST_MASS = 0.5
 
 
 class RemoteEngine:
@@ -139,28 +142,60 @@ class RemoteEngine:
         job.end(Status.FAILED, Reason.ENGINE_FAULT)
 
     async def _ask_all(self, job: RemoteJob, subject: Shown) -> None:
-        seen = False
+        seen = blamed = False
         while job.open and not seen:
-            seen = await self._together(job, job.order[:1], subject)
+            alone = await self._together(job, job.order[:1], subject)
+            seen = any(map(_has_seen, alone))
+            # For a single one that is left there is nothing to save.
+            if not blamed and len(job.open) > 1 and any(answer.reason in TELLING for answer in alone):
+                blamed = True
+                seen = await self._takes(job, subject, alone[0])
         await self._together(job, job.order, subject)
 
-    async def _together(self, job: RemoteJob, numbers: Sequence[int], subject: Shown) -> bool:
-        """Whether the server has seen the picture, or the text."""
+    async def _takes(self, job: RemoteJob, subject: Shown, first: Answer) -> bool:
+        """Whether the server has seen the picture, or the text. Ends the job where it answers nothing about it: each
+        question would be refused as the first was."""
+        async with self._slots.taken((job.job.priority, job.number)):
+            if self._ready is None:
+                return False
+            verdict = await blame(*self._ready, subject, job.job.deadline_at)
+        if verdict is Blame.SUBJECT:
+            ENGINE_SPARED_REQUESTS.inc(len(job.open))
+            _log.warning(
+                "the server answers nothing about a picture or text",
+                action="engine.subject_refused",
+                job=job.job.id,
+                reason=first.reason,
+                not_asked=len(job.open),
+            )
+            job.end(first.status, first.reason or Reason.ENGINE_REFUSED)
+        return verdict is Blame.QUESTION
+
+    @property
+    def _ready(self) -> tuple[Asking, str] | None:
+        """Whom to ask for which model, while that may be done."""
+        if self._standing.info.state is not EngineState.READY or self._model is None or self._asking is None:
+            return None
+        return self._asking, self._model
+
+    async def _together(self, job: RemoteJob, numbers: Sequence[int], subject: Shown) -> list[Answer]:
+        """Without those of questions that were given up meanwhile."""
         async with asyncio.TaskGroup() as group:
             tasks = {number: group.create_task(self._ask(job, number, subject)) for number in numbers}
             for number, task in tasks.items():
                 job.begin(number, task)
-        return any(task.result() for task in tasks.values() if not task.cancelled())
+        return [task.result() for task in tasks.values() if not task.cancelled()]
 
-    async def _ask(self, job: RemoteJob, number: int, subject: Shown) -> bool:
+    async def _ask(self, job: RemoteJob, number: int, subject: Shown) -> Answer:
         question = job.open[number]
         async with self._slots.taken((job.job.priority, job.number)):
-            if self._standing.info.state is not EngineState.READY or self._model is None or self._asking is None:
+            if self._ready is None:
                 answer = unanswered(question, Status.FAILED, Reason.ENGINE_UNAVAILABLE)
             else:
-                answer = await self._asking.answer(self._model, question, subject, job.job.deadline_at)
+                asking, model = self._ready
+                answer = await asking.answer(model, question, subject, job.job.deadline_at)
         job.give(number, answer)
-        return answer.status is Status.OK or answer.reason == Reason.INCONCLUSIVE_LOGPROBS
+        return answer
 
     async def _supervise(self) -> NoReturn:
         pauses = self._pauses()
@@ -207,6 +242,13 @@ class RemoteEngine:
             top_logprobs_asked=self._config.top_logprobs,
             concurrency=self._config.concurrency,
         )
+        if served.mass < _LEAST_MASS:
+            _log.warning(
+                "the model answers a yes/no question with something else: does it think first, or in other words?",
+                action="engine.trial_unclear",
+                model=served.model,
+                mass=round(served.mass, 4),
+            )
 
     async def _watch(self) -> None:
         """Until the breaker opens, so that the server is tried again at once: a few questions that it fails at are no
@@ -245,3 +287,8 @@ class RemoteEngine:
 
     def _count(self) -> None:
         ENGINE_QUEUE_DEPTH.set(self._depth())
+
+
+def _has_seen(answer: Answer) -> bool:
+    """That the server looked at what was asked about."""
+    return answer.status is Status.OK or answer.reason == Reason.INCONCLUSIVE_LOGPROBS

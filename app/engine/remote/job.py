@@ -18,7 +18,7 @@ class RemoteJob:
         self.number = number
         self.job = job
         self.open: dict[int, Question] = dict(enumerate(job.questions))
-        self._tasks: dict[int, asyncio.Task[bool]] = {}
+        self._tasks: dict[int, asyncio.Task[Answer]] = {}
         self._answers: deque[Answer] = deque()
         self._news = asyncio.Event()
 
@@ -31,7 +31,7 @@ class RemoteJob:
         """Of what is open: yes/no questions first, then choices, which are cheap and decide most."""
         return sorted(self.open, key=lambda number: (_ORDER.index(self.open[number].kind), number))
 
-    def begin(self, number: int, task: asyncio.Task[bool]) -> None:
+    def begin(self, number: int, task: asyncio.Task[Answer]) -> None:
         """From here on the task goes when its question does."""
         self._tasks[number] = task
         task.add_done_callback(lambda _: self._tasks.pop(number, None))

@@ -14,7 +14,7 @@ from functools import lru_cache
 from app.domain import Answer, Question, QuestionKind, Status
 from app.engine.base import AnswerWords, Reason, unanswered
 from app.engine.remote.structured import held_to
-from app.engine.remote.wire import Choice, TopLogprob
+from app.engine.remote.wire import Completion, TopLogprob
 from app.engine.stopping import cut_at_stop
 
 #: How far the probability of an answer (yes against no, a choice against the others) may be from what is said.
@@ -34,16 +34,17 @@ _SEVERAL = -1
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """Of each side, the probability that is listed and the most that may not be; `several` may belong to any."""
+    """Of each side, the probability that is listed and the most that may not be; `several` may belong to any.
+    `left_open`: the most that may be of any side and is not told which."""
 
     listed: tuple[float, ...]
     unlisted: tuple[float, ...]
     several: float
+    left_open: float
 
     @property
     def doubt(self) -> float:
-        left_open = math.fsum(self.unlisted) + self.several
-        return left_open / (math.fsum(self.listed) + left_open)
+        return self.left_open / (math.fsum(self.listed) + self.left_open)
 
     @property
     def logs(self) -> tuple[float, ...]:
@@ -52,17 +53,18 @@ class _Sums:
         return tuple(math.log(listed or other) for listed, other in zip(self.listed, most, strict=True))
 
 
-def read_answer(question: Question, choice: Choice, words: AnswerWords) -> Answer:
+def read_answer(question: Question, completion: Completion, words: AnswerWords, asked: int) -> Answer:
+    """`asked`: how many tokens the server was to list."""
     if question.kind is QuestionKind.GENERATE:
-        return _read_text(question, choice)
-    tokens = choice.logprobs.content if choice.logprobs is not None else None
-    listed = tokens[0].top_logprobs if tokens else None
-    if not listed:
+        return _read_text(question, completion)
+    listed = completion.listed
+    if not listed or tells_its_choice(listed):
         return unanswered(question, Status.FAILED, Reason.NO_LOGPROBS)
+    whole = len(listed) >= asked or _keeps_spaces(listed)
     if question.kind is QuestionKind.YES_NO:
-        summed = _sums(listed, _spelled(words), 2)
+        summed = _sums(listed, _spelled(words), 2, whole=whole)
     else:
-        summed = _sums(listed, _begun(question.choices), len(question.choices))
+        summed = _sums(listed, _begun(question.choices), len(question.choices), whole=whole)
     if isinstance(summed, Reason):
         return unanswered(question, Status.FAILED, summed)
     if summed.doubt > MOST_DOUBT:
@@ -73,8 +75,17 @@ def read_answer(question: Question, choice: Choice, words: AnswerWords) -> Answe
     return Answer(question_id=question.id, status=Status.OK, log_yes=log_yes, log_no=log_no)
 
 
-def _read_text(question: Question, choice: Choice) -> Answer:
-    text = choice.message.content
+def tells_its_choice(listed: Sequence[TopLogprob]) -> bool:
+    """All on one token, and exactly nothing on the others: what a server made of the model's probabilities by choosing.
+    A model of two minds would look as sure as any (vLLM with `processed_logprobs`, some of SGLang)."""
+    possible = [entry for entry in listed if _probability(entry.logprob) != 0.0]
+    return len(possible) <= 1 < len(listed)
+
+
+def _read_text(question: Question, completion: Completion) -> Answer:
+    text, choice = completion.text, completion.choice
+    if choice.message.thought and not (text or "").strip():
+        return unanswered(question, Status.FAILED, Reason.ONLY_THOUGHT)
     if text is None or len(text) > question.max_tokens * _MAX_CHARACTERS_PER_TOKEN:
         return unanswered(question, Status.FAILED, Reason.MALFORMED_ANSWER)
     if choice.finish_reason == "content_filter":
@@ -92,7 +103,9 @@ def _read_text(question: Question, choice: Choice) -> Answer:
     return Answer(question_id=question.id, status=Status.OK, text=text, truncated=truncated)
 
 
-def _sums(listed: Sequence[TopLogprob], spellings: _Spellings, sides: int) -> _Sums | Reason:
+def _sums(listed: Sequence[TopLogprob], spellings: _Spellings, sides: int, *, whole: bool) -> _Sums | Reason:
+    """Not `whole`: a text may stand for several tokens and have the probability of the last. What is missing may be of
+    any side then, and as likely as can be."""
     found = dict.fromkeys(range(_SEVERAL, sides), 0.0)
     every: list[float] = []
     missing = Counter(spellings.values())
@@ -111,11 +124,21 @@ def _sums(listed: Sequence[TopLogprob], spellings: _Spellings, sides: int) -> _S
     if total > 1 + _SLACK:
         return Reason.MALFORMED_ANSWER
     rest, least = max(1 - total, _LEAST), min(every)
+    most = {side: min(rest, least * missing[side]) if whole else rest for side in found}
+    unlisted = tuple(max(_LEAST, most[side]) for side in range(sides))
     return _Sums(
         listed=tuple(found[side] for side in range(sides)),
-        unlisted=tuple(max(_LEAST, min(rest, least * missing[side])) for side in range(sides)),
-        several=found[_SEVERAL] + min(rest, least * missing[_SEVERAL]),
+        unlisted=unlisted,
+        several=found[_SEVERAL] + most[_SEVERAL],
+        left_open=found[_SEVERAL] + min(rest, math.fsum(unlisted) + most[_SEVERAL]),
     )
+
+
+def _keeps_spaces(listed: Sequence[TopLogprob]) -> bool:
+    """Fewer are listed than were asked for where a server lists tokens by their text, as SGLang and llama_cpp.server
+    do: those of one text are one entry. Parts of characters may be, which are no word; and words with and without a
+    space before them, if the server leaves the space out."""
+    return any(entry.token.startswith(" ") and entry.token.strip() for entry in listed)
 
 
 def _probability(log: float | None) -> float | None:

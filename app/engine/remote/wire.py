@@ -15,6 +15,10 @@ from app.engine.remote.structured import response_format
 #: Longer lists and names are nobody's: a bound for what a broken server may make us hold.
 _MOST_ENTRIES = 4096
 _MOST_TOKENS = 1 << 24
+#: vLLM's and SGLang's words for a request that they dropped, or failed at.
+_GIVEN_UP = {"abort", "error"}
+#: Tokens of an answer without a word: some count the one that ends it.
+_NO_WORD = (0, 1)
 
 _PICTURE = '{"type": "image_url", "image_url": {"url": "'
 _PICTURE_END = '"}}, '
@@ -44,7 +48,17 @@ class Logprobs(_Wire):
 
 
 class Message(_Wire):
+    """Besides what was said: what servers say instead, or before it, of whatever type."""
+
     content: str | None = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+
+    @property
+    def thought(self) -> bool:
+        return bool(self.reasoning or self.reasoning_content)
 
 
 class Choice(_Wire):
@@ -60,6 +74,27 @@ class Completion(_Wire):
     @property
     def choice(self) -> Choice:
         return self.choices[0]
+
+    @property
+    def listed(self) -> list[TopLogprob] | None:
+        """The likeliest first tokens."""
+        tokens = self.choice.logprobs.content if self.choice.logprobs is not None else None
+        return tokens[0].top_logprobs if tokens else None
+
+    @property
+    def given_up(self) -> bool:
+        """By the server, on its way: whatever is there is not the whole answer."""
+        return self.choice.finish_reason in _GIVEN_UP
+
+    @property
+    def text(self) -> str | None:
+        """What was said. SGLang wrote null for no word at all, others write it for what they said elsewhere or lost: it
+        is no word only where no more than the end was generated."""
+        message = self.choice.message
+        generated = (self.usage or {}).get("completion_tokens")
+        instead = message.thought or message.refusal or message.tool_calls
+        nothing = self.choice.finish_reason == "stop" and generated in _NO_WORD and not instead
+        return "" if message.content is None and nothing else message.content
 
     @property
     def prompt_tokens(self) -> tuple[int, int]:

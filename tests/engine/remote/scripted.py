@@ -30,7 +30,7 @@ class Request:
 
     @property
     def question(self) -> str:
-        return str(self.json["messages"][0]["content"][1]["text"])
+        return str(self.json["messages"][0]["content"][-1]["text"])
 
     @property
     def is_trial(self) -> bool:
@@ -186,3 +186,9 @@ async def asking(config: RemoteConfig, *, ready: bool = True) -> AsyncIterator[R
         yield engine
     finally:
         await engine.aclose()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - of another task, which says so through nothing else
+            await asyncio.sleep(0.005)

@@ -19,13 +19,8 @@ from tests.engine.remote.scripted import (
     http,
     models,
     serving,
+    until,
 )
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - of another task, which says so through nothing else
-            await asyncio.sleep(0.005)
 
 
 async def counted(count: Callable[[], int], wanted: int) -> None:
@@ -44,13 +39,20 @@ class Gate:
 
 
 async def test_the_first_question_goes_alone_and_the_others_together_within_the_bound() -> None:
-    gate = Gate()
-    async with serving(gate) as server, asking(server.config(concurrency=4)) as engine:
+    first, others = Gate(), Gate()
+
+    async def script(request: Request) -> bytes:
+        return await (first if request.question == probes()[0].prompt else others)(request)
+
+    async with serving(script) as server, asking(server.config(concurrency=4)) as engine:
         asked = asyncio.ensure_future(all_answers(engine.ask(job([caption(), *probes()]))))
         await until(lambda: server.under_way == 1)
         await asyncio.sleep(0.05)
         assert server.questions == [probes()[0].prompt], "a yes/no question, and nothing else before it is answered"
-        gate.opened.set()
+        first.opened.set()
+        await until(lambda: server.under_way == 4)
+        await asyncio.sleep(0.05)
+        others.opened.set()
         answers = await asked
         assert {answer.status for answer in answers} == {Status.OK}
         assert server.questions[-1] == caption().prompt, "what is cheap and decides most comes first"
@@ -207,7 +209,8 @@ async def test_many_failures_open_the_breaker_and_a_trial_closes_it() -> None:
         async with asking(server.config(failures_to_open=3)) as engine:
             broken = True
             answers = await all_answers(engine.ask(job(probes())))
-            assert [answer.reason for answer in answers] == ["engine_fault"] * 3 + ["engine_unavailable"] * 9
+            assert [answer.reason for answer in answers] == ["engine_fault"] + ["engine_unavailable"] * 11
+            assert len(server.questions) == 3, "the first, and two that tell whether it was the picture's fault"
             assert engine.info.state is EngineState.FAILED
             assert "500" in (engine.info.detail or "")
             asked = len(server.questions)
@@ -219,7 +222,7 @@ async def test_many_failures_open_the_breaker_and_a_trial_closes_it() -> None:
             assert [answer.status for answer in await all_answers(engine.ask(job(probes()[:1])))] == [Status.OK]
 
 
-async def test_a_server_that_fails_at_one_picture_alone_is_tried_at_once_and_stays() -> None:
+async def test_a_server_that_fails_at_all_but_its_trial_is_back_at_once() -> None:
     def script(_: Request) -> bytes:
         return http(500)
 

@@ -21,6 +21,7 @@ from structlog.testing import capture_logs
 from app.domain import Answer, EngineState, Status
 from app.engine.base import Reason
 from app.engine.remote import client
+from app.engine.remote.client import Client
 from app.engine.remote.config import RemoteConfig
 from app.errors import ConfigurationError, EngineUnavailable
 from tests.engine.jobs import all_answers, caption, job, probes
@@ -35,6 +36,7 @@ from tests.engine.remote.scripted import (
     http,
     listed,
     serving,
+    until,
 )
 
 ONE = probes()[:1]
@@ -284,3 +286,26 @@ def test_every_error_of_the_http_library_is_translated() -> None:
     config = RemoteConfig(url="http://localhost/v1", words=WORDS)
     assert client._translated(httpx.ReadError("x"), config).reason is Reason.ENGINE_UNAVAILABLE
     assert client._translated(httpx.InvalidURL("x"), config).reason is Reason.MALFORMED_ANSWER
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_who_is_told_to_stop_twice_hangs_up_all_the_same(steps: int) -> None:
+    """A timeout and the end of the job, say: the second one comes while the first one closes the connection."""
+
+    async def never(request: Request) -> bytes:
+        await asyncio.Event().wait()
+        return agreeable(request)
+
+    async with serving(never, everything=True) as server:
+        one = Client(server.config())
+        try:
+            asked = asyncio.ensure_future(one.post("/chat/completions", b"{}", timeout_s=60))
+            await until(lambda: server.under_way == 1)
+            asked.cancel()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+            await until(lambda: server.hung_up == 1)
+        finally:
+            await one.aclose()
