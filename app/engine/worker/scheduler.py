@@ -148,12 +148,12 @@ class Scheduler:
         return min(ready, key=lambda job: job.urgency, default=None)
 
     def _fits(self, job: Job, without: Sequence[Job]) -> bool:
-        """Whether it may enter once these have left. Bulk jobs leave room for a synchronous one, as long as they are
-        not alone: a context too small for both must serve them all the same."""
+        """Whether it may enter once these have left. Bulk jobs leave room for a synchronous one; but where none is in,
+        one may take all that is left, or it would wait for ever in a small context, or beside many synchronous ones."""
         beside = [other for other in self._active if other not in without]
         if job.alone or any(other.alone for other in beside):
             return not beside
-        keeps = not job.urgent and bool(beside)
+        keeps = not job.urgent and not all(other.urgent for other in beside)
         places = self._form.parallel_pictures - keeps
         assert job.prefix is not None  # noqa: S101 - for the type checker: it was looked at
         return len(beside) < places and self._room.fits(job, job.prefix, keeps=keeps, without=without)
