@@ -13,7 +13,7 @@ from app.engine.worker.resident import Resident
 from app.engine.worker.words import Logits
 from tests.engine.jobs import BOUND, caption, probes
 from tests.engine.jobs import picture as make_picture
-from tests.engine.worker.desk import MANY_TURNS, Desk, run
+from tests.engine.worker.desk import MANY_TURNS, Desk, narrow, run
 
 SYNC, BULK = int(Priority.SYNCHRONOUS), int(Priority.BULK)
 #: What this model says of itself is over after a few words; this is not.
@@ -22,10 +22,6 @@ LONG = Question("long", QuestionKind.GENERATE, "Describe the image.", 60, json_s
 UPLOAD = [*probes()[:6], caption(6), LONG]
 #: Half of the demonstration pair's context in the tests.
 LARGE = Question("large", QuestionKind.GENERATE, "xz" * 480, 60, json_schema=f'{{"const": "{LONG_TEXT}"}}')
-
-
-def narrow(resident: Resident, pictures: int) -> Resident:
-    return replace(resident, form=resident.form.model_copy(update={"parallel_pictures": pictures}))
 
 
 @pytest.fixture
@@ -39,7 +35,7 @@ def turns_until_done(desk: Desk, job: int) -> int:
     for turns in range(MANY_TURNS):
         if desk.done(job) is not None:
             return turns
-        desk.scheduler.turn()
+        desk.turn()
         desk.now += 1.0
     raise AssertionError("it never ends")
 
@@ -52,7 +48,7 @@ def submit_bulk(desk: Desk, count: int, questions: Sequence[Question] = UPLOAD, 
     for number in range(1, count + 1):
         desk.submit(make_picture(number), questions, number=number, priority=BULK)
     for _ in range(turns):
-        desk.scheduler.turn()
+        desk.turn()
 
 
 @pytest.mark.parametrize("before", range(1, 60, 7))
@@ -111,7 +107,7 @@ def test_several_that_come_at_once_find_places_that_bulk_jobs_leave(desk: Desk) 
     for number in range(101, 101 + places + 2):
         desk.submit(make_picture(number), [LONG], number=number)
     for _ in range(6 * places):
-        desk.scheduler.turn()
+        desk.turn()
 
     assert in_work(desk) == list(range(101, 101 + places))
     desk.finish()
@@ -127,7 +123,7 @@ def test_a_job_that_left_its_place_answers_as_one_that_did_not(resident: Residen
     expected = run(resident, make_picture(1), UPLOAD)
     desk.submit(make_picture(1), UPLOAD, number=1, priority=BULK)
     while len(desk.answers(1)) < 7:
-        desk.scheduler.turn()
+        desk.turn()
     desk.scheduler._form = desk.scheduler._form.model_copy(update={"parallel_pictures": 1})
 
     desk.submit(make_picture(2), UPLOAD, number=2)
@@ -147,7 +143,7 @@ def test_a_job_that_left_its_place_answers_as_one_that_did_not(resident: Residen
 @pytest.mark.parametrize("places", [1, 2, 8])
 def test_bulk_jobs_end_though_synchronous_ones_keep_coming(resident: Resident, places: int) -> None:
     """One after another; where there is a single place, with a pause that no bulk job fits into."""
-    desk = Desk(narrow(resident, places))
+    desk = Desk(narrow(resident, places), tick_s=0.001)
     for number in (1, 2):
         desk.submit(make_picture(number), [*probes()[:3], LONG], number=number, priority=BULK)
     coming, pause = iter(range(100, 1000)), 0
@@ -158,11 +154,9 @@ def test_bulk_jobs_end_though_synchronous_ones_keep_coming(resident: Resident, p
         pause = 0 if waits else pause + 1
         if pause > (30 if places == 1 else 0):
             desk.submit(make_picture(0), [*probes()[:3], LONG], number=next(coming))
-        desk.scheduler.turn()
-        desk.now += 0.01
+        desk.turn()
     else:
         raise AssertionError("a bulk job is starved")
-    desk.now = 0.0
     desk.finish()
     desk.assert_empty()
     for number in (1, 2):
@@ -175,10 +169,10 @@ def test_where_only_one_place_is_a_bulk_job_leaves_it_three_times_at_most(reside
     desk.submit(make_picture(1), [LONG], number=1, priority=BULK)
     for number in range(2, 6):
         for _ in range(20):
-            desk.scheduler.turn()
+            desk.turn()
         assert in_work(desk) == [1]
         desk.submit(make_picture(number), probes()[:1], number=number)
-        desk.scheduler.turn()
+        desk.turn()
         assert in_work(desk) == [number if number < 5 else 1]
     desk.finish()
 
@@ -192,7 +186,7 @@ def test_a_bulk_job_as_large_as_the_context_is_served_and_gives_way(desk: Desk) 
     desk.submit(make_picture(1), [whole], number=1, priority=BULK)
     desk.submit(make_picture(2), [whole], number=2, priority=BULK)
     for _ in range(10):
-        desk.scheduler.turn()
+        desk.turn()
     assert in_work(desk) == [1]
 
     desk.submit(make_picture(3), [whole], number=3)
@@ -210,7 +204,7 @@ def test_no_bulk_job_leaves_its_place_for_nothing(desk: Desk) -> None:
     desk.submit(make_picture(1), [LARGE], number=1)
     desk.submit(make_picture(2), [LONG], number=2, priority=BULK)
     for _ in range(12):
-        desk.scheduler.turn()
+        desk.turn()
     assert in_work(desk) == [1, 2]
 
     desk.submit(make_picture(3), [LARGE], number=3)
@@ -231,7 +225,7 @@ def test_room_is_kept_for_a_largest_picture_and_its_questions(desk: Desk) -> Non
     assert ledger.free_sequences >= 1 + form.parallel_questions // 4
     desk.submit(make_picture(9), UPLOAD, number=9)
     for _ in range(5):
-        desk.scheduler.turn()
+        desk.turn()
     job = next(job for job in desk.scheduler._active if job.ask.job == 9)
     assert job.way_in is None
     assert not job.waits
@@ -260,14 +254,14 @@ def test_a_large_job_is_looked_at_in_stretches_while_others_go_on_and_pass(resid
     ticking(desk, tokenized)
     desk.submit(make_picture(0), [LONG], number=1)
     for _ in range(8):
-        desk.scheduler.turn()
+        desk.turn()
     (running,) = (asking for job in desk.scheduler._active for asking in job.asking.values())
     grown = len(running.grown)
     desk.submit(make_picture(1), large, number=2)
     desk.submit(make_picture(2), probes()[:2], number=3)
     for turn in range(1, 6):
         tokenized.append(0)
-        desk.scheduler.turn()
+        desk.turn()
         assert len(running.grown) == grown + turn
     assert max(tokenized) <= 2 * 10
     assert desk.done(2) is None
@@ -286,11 +280,11 @@ def test_nothing_is_let_past_a_job_of_its_kind_that_waits_for_room(desk: Desk) -
         first = 10 * (priority + 1)
         desk.submit(make_picture(1), [LARGE], number=first, priority=priority)
         for _ in range(5):
-            desk.scheduler.turn()
+            desk.turn()
         desk.submit(make_picture(2), [LARGE], number=first + 1, priority=priority)
         desk.submit(make_picture(3), probes()[:1], number=first + 2, priority=priority)
         for _ in range(10):
-            desk.scheduler.turn()
+            desk.turn()
         assert in_work(desk) == [first]
         desk.finish()
 
