@@ -120,7 +120,7 @@ class Scheduler:
     # A picture's way in
 
     def _look_ahead(self) -> None:
-        for job in heapq.nsmallest(_LOOKED_AT_IN_A_TURN, self._waiting, key=lambda job: job.urgency):
+        for job in self._looked_at():
             began = self._clock()
             if job.prepared or self._rests(job, began):
                 continue
@@ -128,6 +128,9 @@ class Scheduler:
             self._worked_on(job, began)
             if not job.open:
                 self._end(job)
+
+    def _looked_at(self) -> list[Job]:
+        return heapq.nsmallest(_LOOKED_AT_IN_A_TURN, self._waiting, key=lambda job: job.urgency)
 
     def _let_in(self) -> None:
         """The most urgent job, once there is room for it: none is let past it then, or a large one would wait for ever.
@@ -206,8 +209,10 @@ class Scheduler:
 
     @property
     def _pressed(self) -> bool:
-        """Whether a synchronous job is in work, so that bulk jobs hold back."""
-        return any(job.urgent for job in self._active)
+        """Whether a synchronous job is in work or looked at, so that bulk jobs hold back. Not where one waits for room:
+        that may be theirs."""
+        looked_at = (job for job in self._looked_at() if not job.prepared)
+        return any(job.urgent for job in (*self._active, *looked_at))
 
     # Questions
 

@@ -51,20 +51,20 @@ def submit_bulk(desk: Desk, count: int, questions: Sequence[Question] = UPLOAD, 
         desk.turn()
 
 
-@pytest.mark.parametrize("before", range(1, 60, 7))
+@pytest.mark.parametrize("before", [1, 2, 5, 12, 30])
 def test_it_takes_as_many_turns_as_with_nothing_beside_it(desk: Desk, before: int) -> None:
     """At whatever moment of the bulk work it comes."""
     desk.submit(make_picture(0), UPLOAD, number=100)
     alone = turns_until_done(desk, 100)
     desk.now = 0.0
-    submit_bulk(desk, 20, turns=before)
+    submit_bulk(desk, 12, turns=before)
 
     desk.submit(make_picture(30), UPLOAD, number=101)
     beside = turns_until_done(desk, 101)
 
     assert beside <= alone + 1
-    desk.now = 0.0
-    desk.finish()
+    for number in range(1, 13):
+        desk.scheduler.cancel(number)
     desk.assert_empty()
 
 
@@ -82,7 +82,7 @@ def test_bulk_jobs_read_little_beside_it(desk: Desk, monkeypatch: pytest.MonkeyP
         patched.setattr(decode, "decode", counted)
         alone = turns_until_done(desk, 100)
     tokens_alone, read[0], desk.now = read[0], 0, 0.0
-    submit_bulk(desk, 20)
+    submit_bulk(desk, 10)
 
     def slow(*given: object) -> object:
         steps[0] += 1
@@ -100,7 +100,7 @@ def test_bulk_jobs_read_little_beside_it(desk: Desk, monkeypatch: pytest.MonkeyP
 
 
 def test_several_that_come_at_once_find_places_that_bulk_jobs_leave(desk: Desk) -> None:
-    submit_bulk(desk, 20)
+    submit_bulk(desk, 10)
     places = desk.scheduler._form.parallel_pictures
     assert len(in_work(desk)) == places - 1
 
@@ -114,7 +114,7 @@ def test_several_that_come_at_once_find_places_that_bulk_jobs_leave(desk: Desk) 
     desk.assert_empty()
     ended = [said.job for said in desk.said if isinstance(said, Done)]
     assert sorted(ended[: places + 2]) == list(range(101, 101 + places + 2))
-    for number in range(1, 21):
+    for number in range(1, 11):
         assert [answer.status for answer in desk.answers(number).values()] == [Status.OK] * len(UPLOAD)
 
 
@@ -273,6 +273,26 @@ def test_a_large_job_is_looked_at_in_stretches_while_others_go_on_and_pass(resid
     for number, answer in answers.items():
         assert answer.log_yes == pytest.approx(expected[number].log_yes, abs=BOUND)
     desk.assert_empty()
+
+
+def test_bulk_jobs_hold_back_while_a_synchronous_one_is_looked_at(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it would wait for a step of theirs after each stretch."""
+    submit_bulk(desk, 8, turns=12)
+    ticking(desk, [0])
+    steps, real = [0], decode.decode
+
+    def counted(model: Model, entries: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
+        steps[0] += bool(entries)
+        return real(model, entries)
+
+    monkeypatch.setattr(decode, "decode", counted)
+    large = [Question(f"{n}", QuestionKind.YES_NO, f"Is it a thing {n}?") for n in range(100)]
+    desk.submit(make_picture(9), large, number=9)
+    for _ in range(9):
+        desk.turn()
+
+    assert 9 not in in_work(desk)
+    assert steps[0] <= 1
 
 
 def test_nothing_is_let_past_a_job_of_its_kind_that_waits_for_room(desk: Desk) -> None:
