@@ -12,6 +12,7 @@ from pathlib import Path
 from litestar import Litestar
 
 import app
+from app.domain.writing import MOST_PARTS
 from app.engine.base import EngineConfig
 from app.engine.catalogue import load_catalogue, resolve
 from app.engine.local import LocalEngine
@@ -258,6 +259,8 @@ def _engine_config(settings: Settings) -> EngineConfig:
             mlock=settings.engine_mlock,
         ),
         hang_grace_s=settings.engine_hang_grace_s,
+        # Whatever the uploads that were let in may ask at once is taken: a job for each frame and each part of a text.
+        most_waiting=settings.max_in_flight * (IntakeLimits().max_frames + MOST_PARTS),
     )
 
 

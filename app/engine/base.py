@@ -36,8 +36,8 @@ class Reason(StrEnum):
     SCHEMA_UNSUPPORTED = "schema_unsupported"
     SCHEMA_NOT_MET = "schema_not_met"
     STOP_UNUSABLE = "stop_unusable"
-    # Of a server that answers over HTTP:
     ENGINE_BUSY = "engine_busy"
+    # Of a server that answers over HTTP:
     ENGINE_REFUSED = "engine_refused"
     ENGINE_TIMEOUT = "engine_timeout"
     MALFORMED_ANSWER = "malformed_answer"
@@ -86,7 +86,7 @@ class ModelFiles:
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """So many pictures and questions are in work at once at most. `remembered_bytes` bounds the encodings kept for new
-    questions on a picture.
+    questions on a picture. `most_waiting` jobs of a priority wait at most, each with its picture; one more is refused.
 
     `hang_grace_s` is how long after a job's deadline the process may stay silent before it is killed; None leaves that
     to what the process measures (`app.engine.patience`). Callers get their timeouts at the deadline all the same.
@@ -97,6 +97,7 @@ class EngineConfig:
     parallel_questions: int = 64
     parallel_pictures: int = 8
     remembered_bytes: int = 64 * 1024 * 1024
+    most_waiting: int = 2048
     start_timeout_s: float = 300.0
     hang_grace_s: float | None = None
 

@@ -17,13 +17,14 @@ _MOST_CRASHES = 2
 
 
 class Dispatch:
-    """The jobs of an engine: those that wait in one queue, and those in `flight`, while there is a process. `wake` is
-    set when there may be something to send."""
+    """The jobs of an engine: those that wait in one queue, `most_waiting` of a priority, and those in `flight`, while
+    there is a process. `wake` is set when there may be something to send."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_waiting: int) -> None:
         self.wake = asyncio.Event()
         self.flight: Flight | None = None
         self.quarantine = Quarantine()
+        self._most_waiting = most_waiting
         self._waiting: list[PendingJob] = []
 
     @property
@@ -34,9 +35,14 @@ class Dispatch:
         ENGINE_QUEUE_DEPTH.set(self.depth)
 
     def admit(self, pending: PendingJob) -> None:
-        if self._may_run(pending):
-            self._waiting.append(pending)
-            self.wake.set()
+        if not self._may_run(pending):
+            return
+        if sum(waiting.urgent == pending.urgent for waiting in self._waiting) >= self._most_waiting:
+            _log.error("a job is refused", action="engine.refuse", job=pending.job.id, reason=Reason.ENGINE_BUSY.value)
+            pending.end(Status.FAILED, Reason.ENGINE_BUSY)
+            return
+        self._waiting.append(pending)
+        self.wake.set()
 
     def withdraw(self, pending: PendingJob) -> None:
         """It waits no more, if it did."""
@@ -50,7 +56,7 @@ class Dispatch:
                 self._waiting.remove(pending)
                 continue
             alone = pending.crashes > 0 or (self.quarantine.watchful and self.quarantine.suspects(pending.fingerprint))
-            if not flight.takes(alone=alone):
+            if not flight.takes(pending, alone=alone):
                 return None
             self._waiting.remove(pending)
             flight.begin(pending, alone=alone)

@@ -10,8 +10,9 @@ from app.errors import EngineCrashed
 
 
 class Flight:
-    """Of one life of the process. `room` jobs at most; one that is suspected of having killed the process flies alone,
-    so that the next death says who it was."""
+    """Of one life of the process. `room` synchronous jobs at most, whatever else is in flight, and bulk jobs while they
+    are fewer than that together: so what is urgent gets to the process at once. One that is suspected of having killed
+    the process flies alone, so that the next death says who it was."""
 
     def __init__(self, room: int, patience: Patience) -> None:
         self._room = room
@@ -29,8 +30,11 @@ class Flight:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def takes(self, *, alone: bool) -> bool:
-        return not self._jobs if alone else not self._lonely and len(self._jobs) < self._room
+    def takes(self, pending: PendingJob, *, alone: bool) -> bool:
+        if alone or self._lonely:
+            return not self._jobs
+        beside = sum(other.urgent for other in self) if pending.urgent else len(self._jobs)
+        return beside < self._room
 
     def begin(self, pending: PendingJob, *, alone: bool) -> None:
         self._jobs[pending.number] = pending

@@ -42,7 +42,7 @@ class LocalEngine:
         self._config = config
         self._standing = Standing(config.files.name, demonstration=config.files.demonstration)
         self._numbers = itertools.count(1)
-        self._dispatch = Dispatch()
+        self._dispatch = Dispatch(config.most_waiting)
         self._restarts = Restarts()
         self._life: Life | None = None
         self._lives = 0

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection
 from functools import cached_property
 
-from app.domain import Answer, EngineJob, Picture, Question, Status
+from app.domain import Answer, EngineJob, Picture, Priority, Question, Status
 from app.engine.base import unanswered
 from app.engine.mistakes import form_mistake
 from app.engine.quoting import quoted
@@ -46,6 +46,11 @@ class PendingJob:
     def payload(self) -> bytes:
         """The pixels, where it is about a picture."""
         return self.job.subject.rgb if isinstance(self.job.subject, Picture) else b""
+
+    @property
+    def urgent(self) -> bool:
+        """Somebody waits for it: it is no bulk job."""
+        return self.job.priority <= Priority.SYNCHRONOUS
 
     @property
     def urgency(self) -> tuple[bool, int, int]:

@@ -37,6 +37,7 @@ from app.engine.worker.scheduler import Scheduler
 from app.engine.worker.words import log_probabilities
 from benchmarks.engine import report
 from benchmarks.engine.__main__ import pair_files
+from benchmarks.engine.measure import threads_cpu_s
 from benchmarks.engine.pairs import write_pair
 from benchmarks.engine.shapes import SHAPES
 
@@ -110,16 +111,10 @@ async def through(engine: LocalEngine, shown: Picture) -> None:
 
 @contextmanager
 def measured(spent: Spent, *pids: int) -> Iterator[None]:
-    cpu, wall = sum(map(_cpu_s, pids)), time.perf_counter()
+    cpu, wall = sum(map(threads_cpu_s, pids)), time.perf_counter()
     yield
     spent.wall_ms.append((time.perf_counter() - wall) * 1000)
-    spent.cpu_ms.append((sum(map(_cpu_s, pids)) - cpu) * 1000)
-
-
-def _cpu_s(pid: int) -> float:
-    """Of all its threads, to the nanosecond (Linux)."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    spent.cpu_ms.append((sum(map(threads_cpu_s, pids)) - cpu) * 1000)
 
 
 def rows(size: tuple[int, int], found: dict[str, Spent]) -> Iterator[str]:

@@ -3,10 +3,10 @@
 import itertools
 import json
 from collections import deque
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from app.domain import QuestionKind, Status
+from app.domain import Priority, QuestionKind, Status
 from app.engine.base import Reason
 from app.engine.stopping import Stopping
 from app.engine.worker import plan
@@ -19,7 +19,6 @@ from app.engine.worker.subject import Prefix
 
 Say = Callable[[Answered | Done], None]
 
-_PREPARED_AT_ONCE = 32
 #: Each takes a step when it is more than one token.
 _MOST_CHOICES = 64
 
@@ -76,6 +75,10 @@ class Job:
         self.deadline = began + ask.remaining_s
         self.alone = False
         self.tainted = False
+        #: How often it has left its place to a synchronous job.
+        self.gave_way = 0
+        #: The steps that its picture has yet to take, while it is on its way in.
+        self.way_in: Iterator[int] | None = None
         self.open = {question.number: question for question in ask.questions}
         self.prefix: Prefix | None = None
         self.account: Account | None = None
@@ -88,6 +91,11 @@ class Job:
         self._waiting: list[plan.Prepared] = []
         self._promises: list[int] = []
         self._say = say
+
+    @property
+    def urgent(self) -> bool:
+        """Somebody waits for it: it is no bulk job."""
+        return self.ask.priority <= Priority.SYNCHRONOUS
 
     @property
     def urgency(self) -> tuple[bool, int, int]:
@@ -125,23 +133,18 @@ class Job:
 
     @property
     def prepared(self) -> bool:
-        return not self._unprepared
+        return self.prefix is not None and not self._unprepared
 
     def refuse_empty_answers(self) -> None:
         for question in list(self.open.values()):
             if question.kind is QuestionKind.GENERATE and question.max_tokens < 1:
                 self.fail(question.number, Reason.NO_TOKENS_ALLOWED)
 
-    def prepare(self, tokenizer: Tokenizer, ending: str, room: int, window: int) -> bool:
-        """Some of the questions as tokens; those that cannot fit in `room` cells even alone are ended, and choices that
-        are longer than the `window` (see Model). Whether that was all: a tokenizer takes about a millisecond for each,
-        and others wait meanwhile."""
-        if room < 1:
-            self.fail_all(Reason.PICTURE_TOO_LARGE if self.ask.text is None else Reason.TEXT_TOO_LONG)
-        for _ in range(min(_PREPARED_AT_ONCE, len(self._unprepared))):
-            question = self._unprepared.popleft()
-            if question.number not in self.open:
-                continue
+    def prepare_next(self, tokenizer: Tokenizer, ending: str, room: int, window: int) -> None:
+        """The next question as tokens, which takes a tokenizer about a millisecond the first time. One that cannot fit
+        in `room` cells even alone is ended, and a choice that is longer than the `window` (see Model)."""
+        question = self._unprepared.popleft()
+        if question.number in self.open:
             found = _tokenized(tokenizer, question, ending, room)
             if found is not None and question.kind is QuestionKind.CHOICE and not plan.are_distinct(found.choices):
                 self.fail(question.number, Reason.CHOICES_NOT_DISTINCT)
@@ -149,14 +152,12 @@ class Job:
                 self.fail(question.number, Reason.QUESTION_TOO_LONG)
             else:
                 self._prepared.append(found)
-        if self._unprepared:
-            return False
-        self.rewind()
-        return True
+        if self.prepared:
+            self.rewind()
 
     def rewind(self) -> None:
         """As it was before its picture was shown; what is answered stays answered."""
-        self.account, self.sequence, self.start = None, None, 0
+        self.account, self.sequence, self.start, self.way_in = None, None, 0, None
         self.asking.clear()
         self._wait_for(plan.ordered(question for question in self._prepared if question.number in self.open)[::-1])
 

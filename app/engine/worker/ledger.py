@@ -5,7 +5,19 @@ a sequence to ask it in. So the sum of what is promised never exceeds what there
 other.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What must be left free after a step: kept for those that may use it."""
+
+    cells: int = 0
+    sequences: int = 0
+
+
+NOTHING = Kept()
 
 
 @dataclass(slots=True, eq=False)
@@ -41,20 +53,32 @@ class Ledger:
     def free_sequences(self) -> int:
         return self._sequences - sum(account.sequences for account in self._accounts)
 
-    def open(self, prefix: int, promised: int) -> Account | None:
-        """An account for a picture and its largest question; None while there is no room."""
+    def fits(self, prefix: int, promised: int, *, kept: Kept = NOTHING, without: Collection[Account] = ()) -> bool:
+        """Whether a picture and its largest question do, if these accounts were closed."""
         account = Account(prefix, promised)
-        if account.cells > self.free_cells or account.sequences > self.free_sequences:
+        given_cells = sum(other.cells for other in without)
+        given_sequences = sum(other.sequences for other in without)
+        return (
+            account.cells + kept.cells <= self.free_cells + given_cells
+            and account.sequences + kept.sequences <= self.free_sequences + given_sequences
+        )
+
+    def open(self, prefix: int, promised: int, *, kept: Kept = NOTHING) -> Account | None:
+        """An account for a picture and its largest question; None while there is no room."""
+        if not self.fits(prefix, promised, kept=kept):
             return None
+        account = Account(prefix, promised)
         self._accounts.append(account)
         return account
 
-    def take(self, account: Account, cells: int, promised: int) -> bool:
+    def take(self, account: Account, cells: int, promised: int, *, kept: Kept = NOTHING) -> bool:
         """Let the job ask a question of so many cells; `promised` is then the largest of those that still wait. False
         while there is no room, which never happens to a job with nothing running."""
-        before = account.cells, account.sequences
         after = Account(account.prefix, promised, account.taken + cells, account.running + 1)
-        if after.cells - before[0] > self.free_cells or after.sequences - before[1] > self.free_sequences:
+        more_cells, more_sequences = after.cells - account.cells, after.sequences - account.sequences
+        if more_cells > 0 and more_cells + kept.cells > self.free_cells:
+            return False
+        if more_sequences > 0 and more_sequences + kept.sequences > self.free_sequences:
             return False
         account.promised, account.taken, account.running = after.promised, after.taken, after.running
         return True

@@ -1,17 +1,28 @@
 """The context's cells and sequences: who holds which, and the opening of the prompt that all pictures share."""
 
+from collections.abc import Collection
+
 from app.engine.worker import decode
 from app.engine.worker.job import Asking, Job
-from app.engine.worker.ledger import Account, Ledger
+from app.engine.worker.ledger import NOTHING, Account, Kept, Ledger
 from app.engine.worker.model import Model
+from app.engine.worker.protocol import Load
 from app.engine.worker.subject import Prefix
+
+#: About what an upload's questions, their answers and the text around them take: six probes, a text, a description.
+_QUESTIONS_TOKENS = 256
 
 
 class Room:
-    """Its size is known from the first picture on."""
+    """Its size is known from the first picture on.
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
+    Some of it is `kept` for synchronous jobs: bulk jobs leave the cells of a largest picture with an upload's questions
+    free, and a quarter of the questions' sequences; of a small context half.
+    """
+
+    def __init__(self, model: Model, form: Load) -> None:
+        self._model, self._form = model, form
+        self._kept = NOTHING
         #: What the opening sequence holds. Fixed by the first picture; the same for nearly all.
         self._opening: tuple[int, ...] | None = None
         self._opening_is_in = False
@@ -26,14 +37,19 @@ class Room:
         unshared = len(self._opening or ()) - self._shared(prefix)
         return min(self._model.sequence_tokens - prefix.positions, self._model.context_tokens - unshared - prefix.cells)
 
-    def enter(self, job: Job, prefix: Prefix) -> int | None:
-        """How many tokens of the picture's opening its sequence now holds; None while there is no room for it. Raises
-        Fault."""
+    def fits(self, job: Job, prefix: Prefix, *, keeps: bool, without: Collection[Job] = ()) -> bool:
+        """Whether the job may enter once these have left; `keeps`: and what is kept stays free."""
+        return self._ledger.fits(
+            prefix.cells - self._shared(prefix),
+            job.promised,
+            kept=self._kept if keeps else NOTHING,
+            without=[_account(other) for other in without],
+        )
+
+    def enter(self, job: Job, prefix: Prefix) -> int:
+        """How many tokens of the picture's opening its sequence is to hold. The job fits."""
         shared = self._shared(prefix)
-        account = self._ledger.open(prefix.cells - shared, job.promised)
-        if account is None:
-            return None
-        job.account, job.sequence = account, self._free.pop()
+        job.account, job.sequence = self._ledger.open(prefix.cells - shared, job.promised), self._free.pop()
         return shared
 
     def share_opening(self, job: Job, shared: int) -> None:
@@ -46,7 +62,10 @@ class Room:
 
     def begin_next(self, job: Job) -> Asking | None:
         """The job's next question, in a sequence forked from its picture's; None while there is no room for it."""
-        if not job.waits or not self._ledger.take(_account(job), job.next_question.cells, job.promised_then):
+        if not job.waits:
+            return None
+        kept = NOTHING if job.urgent else self._kept
+        if not self._ledger.take(_account(job), job.next_question.cells, job.promised_then, kept=kept):
             return None
         sequence = self._free.pop()
         decode.fork(self._model, _sequence(job), sequence)
@@ -73,7 +92,13 @@ class Room:
 
     def _open(self, opening: tuple[int, ...]) -> None:
         self._opening, self._opening_is_in = opening, False
-        self._ledger = Ledger(self._model.context_tokens - len(opening), self._model.sequences - 1)
+        cells, sequences = self._model.context_tokens - len(opening), self._model.sequences - 1
+        self._ledger = Ledger(cells, sequences)
+        if self._form.parallel_pictures > 1:
+            self._kept = Kept(
+                cells=min(self._form.picture_tokens + _QUESTIONS_TOKENS, cells // 2),
+                sequences=min(1 + self._form.parallel_questions // 4, sequences // 2),
+            )
         self._free = list(range(self._model.sequences - 1, decode.OPENING_SEQUENCE, -1))
 
     def _shared(self, prefix: Prefix) -> int:

@@ -4,10 +4,14 @@ One turn brings one picture one step nearer (cut up, encoded, or decoded into it
 step in which the questions of all pictures that are in read their text and grow their answers together. llama.cpp's
 contexts belong to one thread, so encoding and decoding take turns; no running answer waits for more than one step of a
 picture.
+
+While synchronous jobs are in work, bulk jobs do little (see `Yielding`), and where there is no room for one they leave
+theirs.
 """
 
+import heapq
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 
 from app.engine.base import Reason
 from app.engine.worker import decode, logs, picture, subject
@@ -20,6 +24,14 @@ from app.engine.worker.reading import batches, next_entries
 from app.engine.worker.resident import Resident
 from app.engine.worker.room import Room
 from app.engine.worker.words import Logits
+from app.engine.worker.yielding import Yielding
+
+#: Of the jobs that wait: a large one does not keep the next from coming in before it.
+_LOOKED_AT_IN_A_TURN = 2
+#: A job that has left its place so often stays: it loses what it was growing each time, and must end some day.
+_MOST_GIVEN_WAY = 3
+#: Far beyond what the client lets wait here. One more is refused: each holds its picture.
+_MOST_WAITING = 256
 
 
 class Scheduler:
@@ -34,13 +46,13 @@ class Scheduler:
     ) -> None:
         self._model, self._form = resident.model, resident.form
         self._say, self._clock = say, clock
-        self._room = Room(resident.model)
-        self._admission = Admission(resident, self._room, say)
+        self._room = Room(resident.model, resident.form)
+        self._admission = Admission(resident, self._room, say, clock)
         self._answering = Answering(resident)
         self._encodings = Encodings(resident.form.remembered_bytes)
         self._waiting: list[Job] = []
         self._active: list[Job] = []
-        self._arrival: tuple[Job, Iterator[int]] | None = None
+        self._yielding = Yielding()
         self._longest_turn_s = 0.0
 
     @property
@@ -50,7 +62,12 @@ class Scheduler:
     def submit(self, ask: Ask, rgb: bytes, *, began: float | None = None) -> None:
         """`began` is when the job was read, on the scheduler's clock: its deadline counts from there."""
         job = Job(ask, rgb, began=self._clock() if began is None else began, say=self._say)
-        self._waiting.append(job)
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting.append(job)
+            return
+        logs.log("E", f"a job was refused: {_MOST_WAITING} wait")
+        job.fail_all(Reason.ENGINE_BUSY)
+        self._end(job)
 
     def cancel(self, number: int, questions: Iterable[int] | None = None) -> None:
         """The whole job, or these questions of it."""
@@ -76,6 +93,8 @@ class Scheduler:
         began = self._clock()
         self._end_late()
         try:
+            self._look_ahead()
+            self._let_in()
             self._bring_in()
             self._step()
         except decode.Fault as fault:
@@ -100,66 +119,126 @@ class Scheduler:
 
     # A picture's way in
 
-    def _bring_in(self) -> None:
-        if self._arrival is None:
-            self._arrival = self._next_arrival()
-        if self._arrival is None:
+    def _look_ahead(self) -> None:
+        for job in self._looked_at():
+            began = self._clock()
+            if job.prepared or self._rests(job, began):
+                continue
+            self._admission.look_at(job)
+            self._worked_on(job, began)
+            if not job.open:
+                self._end(job)
+
+    def _looked_at(self) -> list[Job]:
+        return heapq.nsmallest(_LOOKED_AT_IN_A_TURN, self._waiting, key=lambda job: job.urgency)
+
+    def _let_in(self) -> None:
+        """The most urgent job, once there is room for it: none is let past it then, or a large one would wait for ever.
+        While it is still looked at, others of its kind are."""
+        job = self._first_in_line()
+        if job is None or any(other.way_in is not None and other.urgent >= job.urgent for other in self._active):
             return
-        job, steps = self._arrival
-        try:
-            job.start = next(steps)
-        except StopIteration:
-            self._arrival = None
-        except picture.UnusableEncoding:
-            self._arrival = None
-            job.fail_all(Reason.NON_FINITE)
+        if not self._fits(job, ()):
+            self._make_room(job)
+        if self._fits(job, ()) and not self._rests(job, self._clock()):
+            self._enter(job)
 
-    def _next_arrival(self) -> tuple[Job, Iterator[int]] | None:
-        """The most urgent job, once there is room for it. None is let past it, or a large one would wait for ever."""
-        while self._waiting:
-            job = min(self._waiting, key=lambda job: job.urgency)
-            if not self._may_enter(job):
-                return None
-            if not self._admission.look_at(job):
-                return None
-            if job.open:
-                return self._enter(job)
-            self._end(job)
-        return None
+    def _first_in_line(self) -> Job | None:
+        if not self._waiting:
+            return None
+        most = min(self._waiting, key=lambda job: job.urgency)
+        ready = [job for job in self._waiting if job.prepared and job.urgent == most.urgent]
+        return min(ready, key=lambda job: job.urgency, default=None)
 
-    def _may_enter(self, job: Job) -> bool:
-        if job.alone or any(active.alone for active in self._active):
-            return not self._active
-        return len(self._active) < self._form.parallel_pictures
+    def _fits(self, job: Job, without: Sequence[Job]) -> bool:
+        """Whether it may enter once these have left. Bulk jobs leave room for a synchronous one; but where none is in,
+        one may take all that is left, or it would wait for ever in a small context, or beside many synchronous ones."""
+        beside = [other for other in self._active if other not in without]
+        if job.alone or any(other.alone for other in beside):
+            return not beside
+        keeps = not job.urgent and not all(other.urgent for other in beside)
+        places = self._form.parallel_pictures - keeps
+        assert job.prefix is not None  # noqa: S101 - for the type checker: it was looked at
+        return len(beside) < places and self._room.fits(job, job.prefix, keeps=keeps, without=without)
 
-    def _enter(self, job: Job) -> tuple[Job, Iterator[int]] | None:
+    def _make_room(self, job: Job) -> None:
+        """Bulk jobs give way to a synchronous one, the last to come first, where that is enough."""
+        movable = [
+            other
+            for other in self._active
+            # One that is asked again alone waited longest: it would come in first again.
+            if not other.urgent and not other.alone and other.gave_way < _MOST_GIVEN_WAY
+        ]
+        if not job.urgent or not self._fits(job, movable):
+            return
+        while not self._fits(job, ()):
+            other = movable.pop()
+            other.gave_way += 1
+            self._put_back(other)
+
+    def _enter(self, job: Job) -> None:
         assert job.prefix is not None  # noqa: S101 - for the type checker: it was looked at
         shared = self._room.enter(job, job.prefix)
-        if shared is None or job.sequence is None:
-            return None
+        assert job.sequence is not None  # noqa: S101 - for the type checker: it entered
         self._waiting.remove(job)
         self._active.append(job)
         self._active.sort(key=lambda active: active.urgency)
         self._room.share_opening(job, shared)
-        return job, subject.evaluate(self._model, self._encodings, job.prefix, job.sequence, shared)
+        job.way_in = subject.evaluate(self._model, self._encodings, job.prefix, job.sequence, shared)
+
+    def _bring_in(self) -> None:
+        job = next((job for job in self._active if job.way_in is not None), None)
+        began = self._clock()
+        if job is None or job.way_in is None or self._rests(job, began):
+            return
+        try:
+            job.start = next(job.way_in)
+        except StopIteration:
+            job.way_in = None
+        except picture.UnusableEncoding:
+            job.way_in = None
+            job.fail_all(Reason.NON_FINITE)
+        self._worked_on(job, began)
+
+    def _rests(self, job: Job, now: float) -> bool:
+        return not job.urgent and self._pressed and self._yielding.rests(now)
+
+    def _worked_on(self, job: Job, began: float) -> None:
+        if not job.urgent:
+            self._yielding.worked(began, self._clock())
+
+    @property
+    def _pressed(self) -> bool:
+        """Whether a synchronous job is in work or looked at, so that bulk jobs hold back. Not where one waits for room:
+        that may be theirs."""
+        looked_at = (job for job in self._looked_at() if not job.prepared)
+        return any(job.urgent for job in (*self._active, *looked_at))
 
     # Questions
 
     def _step(self) -> None:
         """All that is asked reads on; the earlier a job came, the surer its place in it."""
-        arriving = self._arrival[0] if self._arrival is not None else None
+        pressed = self._pressed
         for job in self._active:
-            if job is not arriving:
-                self._ask_what_fits(job)
+            if job.way_in is None:
+                self._ask_what_fits(job, one=pressed and not job.urgent)
         by_sequence = {asking.sequence: (job, asking) for job in self._active for asking in job.asking.values()}
-        entries = next_entries((asking for _, asking in by_sequence.values()), self._model.step_tokens)
+        urgent = [asking for job, asking in by_sequence.values() if job.urgent]
+        bulk = [asking for job, asking in by_sequence.values() if not job.urgent]
+        entries = next_entries(urgent, self._model.step_tokens)
+        room = self._model.step_tokens - len(entries)
+        along = next_entries(bulk, min(room, self._yielding.tokens(len(entries))) if pressed else room)
+        if pressed:
+            self._yielding.read(len(along))
+        entries += along
         grown = {sequence for sequence, (_, asking) in by_sequence.items() if asking.grown}
         for batch in batches(entries, grown, self._model.tile_tokens):
             for sequence, logits in decode.decode(self._model, batch):
                 self._heed(*by_sequence[sequence], logits)
 
-    def _ask_what_fits(self, job: Job) -> None:
-        while (asking := self._room.begin_next(job)) is not None:
+    def _ask_what_fits(self, job: Job, *, one: bool) -> None:
+        """Or only `one` question, so that the job goes on."""
+        while not (one and job.asking) and (asking := self._room.begin_next(job)) is not None:
             if not self._answering.hold(job, asking):
                 self._asked(job, asking)
 
@@ -194,8 +273,6 @@ class Scheduler:
         self._longest_turn_s = 0.0
 
     def _leave(self, job: Job) -> None:
-        if self._arrival is not None and self._arrival[0] is job:
-            self._arrival = None
         for asking in list(job.asking.values()):
             self._asked(job, asking)
         self._room.leave(job)
@@ -212,8 +289,12 @@ class Scheduler:
                 job.fail_all(reason)
                 self._end(job)
                 continue
-            self._leave(job)
-            job.rewind()
             job.alone = True
-            self._waiting.append(job)
+            self._put_back(job)
         self._room.wipe()
+
+    def _put_back(self, job: Job) -> None:
+        """From its place to those that wait. Its answers stay; what it was growing begins anew."""
+        self._leave(job)
+        job.rewind()
+        self._waiting.append(job)

@@ -1,13 +1,15 @@
 """A scheduler in the test's process, and everything it says."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import llama_cpp
 
 from app.domain import Picture, Question, WrittenText
 from app.engine.quoting import quoted
 from app.engine.schema import schema_grammar
-from app.engine.worker import decode
+from app.engine.worker import decode, scheduler
+from app.engine.worker.job import Job
 from app.engine.worker.protocol import Answered, Ask, AskedQuestion, Done, Started
 from app.engine.worker.resident import Resident
 from app.engine.worker.scheduler import Scheduler
@@ -40,13 +42,15 @@ def ask_of(shown: Picture | WrittenText, questions: Sequence[Question], number: 
 
 
 class Desk:
-    """A scheduler with everything that it said, and a clock that a test may move."""
+    """A scheduler with everything that it said, and a clock that a test may move. It moves by `tick_s` itself whenever
+    it is looked at."""
 
-    def __init__(self, resident: Resident) -> None:
+    def __init__(self, resident: Resident, *, tick_s: float = 0.0) -> None:
         self.now = 0.0
+        self.tick_s = tick_s
         self.said: list[Started | Answered | Done] = []
-        self.model = resident.model
-        self.scheduler = Scheduler(resident, self.said.append, clock=lambda: self.now)
+        self.model, self.places = resident.model, resident.form.parallel_pictures
+        self.scheduler = Scheduler(resident, self.said.append, clock=self._clock)
 
     def submit(
         self, shown: Picture | WrittenText, questions: Sequence[Question], number: int = 1, priority: int = 0
@@ -58,8 +62,39 @@ class Desk:
         for _ in range(MANY_TURNS):
             if not self.scheduler.busy:
                 return
-            self.scheduler.turn()
+            self.turn()
         raise AssertionError("it never ends")
+
+    def turn(self) -> None:
+        """Of the scheduler, after which everything that is held is one job's, and no more than there is."""
+        served = self._could_be_served()
+        self.scheduler.turn()
+        active, room = self.scheduler._active, self.scheduler._room
+        assert len(active) <= self.places
+        assert sum(not job.urgent for job in active) <= max(1, self.places - 1)
+        assert min(room._ledger.free_cells, room._ledger.free_sequences) >= 0
+        held = [job.sequence for job in active] + [sequence for job in active for sequence in job.asking]
+        assert sorted([*held, *room._free]) == list(range(1, self.model.sequences)) or not active
+        assert served is None or served not in self.scheduler._waiting, "a synchronous job waits for bulk ones"
+
+    def _could_be_served(self) -> Job | None:
+        """The first synchronous job that waits, where the next turn must let it in, whatever bulk jobs hold."""
+        active = self.scheduler._active
+        waiting = [job for job in self.scheduler._waiting if job.prepared]
+        stay = [job for job in active if job.urgent or job.alone or job.gave_way >= scheduler._MOST_GIVEN_WAY]
+        if not waiting or any(job.alone for job in (*waiting, *active)) or len(stay) == self.places:
+            return None
+        first = min(waiting, key=lambda job: job.urgency)
+        accounts = [job.account for job in stay if job.account is not None]
+        cells = self.model.context_tokens - len(self.scheduler._room._opening or ()) - sum(a.cells for a in accounts)
+        sequences = self.model.sequences - 1 - sum(account.sequences for account in accounts)
+        comes_in = any(job.way_in is not None for job in stay)
+        fits = first.prefix is not None and first.prefix.cells + first.promised <= cells and sequences > 1
+        return first if first.urgent and fits and not comes_in and first.deadline > self.now + 1 else None
+
+    def _clock(self) -> float:
+        self.now += self.tick_s
+        return self.now
 
     def answers(self, job: int = 1) -> dict[int, Answered]:
         """By number; each was answered at most once, and none after the end."""
@@ -84,6 +119,11 @@ class Desk:
         assert sorted(room._free) == list(range(1, self.model.sequences))
         assert room._ledger.free_sequences == self.model.sequences - 1
         assert room._ledger.free_cells == self.model.context_tokens - len(room._opening)
+
+
+def narrow(resident: Resident, pictures: int) -> Resident:
+    """The same, with so many pictures in work at most."""
+    return replace(resident, form=resident.form.model_copy(update={"parallel_pictures": pictures}))
 
 
 def run(resident: Resident, shown: Picture | WrittenText, questions: Sequence[Question]) -> dict[int, Answered]:

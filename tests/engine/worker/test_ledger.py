@@ -3,15 +3,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine.worker.ledger import Account, Ledger
+from app.engine.worker.ledger import NOTHING, Account, Kept, Ledger
 
 
 class Holder:
-    """A job that asks its questions, the largest first or last, and gives them back in any order."""
+    """A job that asks its questions, the largest first or last, and gives them back in any order. What it takes beyond
+    what it was promised, it takes only while so much stays `kept`."""
 
-    def __init__(self, account: Account, sizes: list[int]) -> None:
+    def __init__(self, account: Account, sizes: list[int], kept: Kept) -> None:
         self.account = account
         self.waiting = sizes
+        self.kept = kept
         self.running: list[int] = []
 
 
@@ -19,25 +21,34 @@ class Holder:
     data=st.data(),
     cells=st.integers(10, 200),
     sequences=st.integers(2, 9),
-    jobs=st.lists(st.tuples(st.integers(1, 60), st.lists(st.integers(1, 60), min_size=1, max_size=6)), max_size=8),
+    jobs=st.lists(
+        st.tuples(st.integers(1, 60), st.lists(st.integers(1, 60), min_size=1, max_size=6), st.booleans()), max_size=8
+    ),
+    kept=st.builds(Kept, st.integers(0, 60), st.integers(0, 4)),
 )
 def test_it_never_promises_more_than_there_is_and_never_locks(
-    data: st.DataObject, cells: int, sequences: int, jobs: list[tuple[int, list[int]]]
+    data: st.DataObject, cells: int, sequences: int, jobs: list[tuple[int, list[int], bool]], kept: Kept
 ) -> None:
     ledger = Ledger(cells, sequences)
     holders: list[Holder] = []
-    arriving = [(prefix, sizes) for prefix, sizes in jobs if prefix + max(sizes) <= cells]
+    arriving = [(prefix, sizes, keeps) for prefix, sizes, keeps in jobs if prefix + max(sizes) <= cells]
     for _ in range(400):
         if not arriving and not holders:
             return
         if arriving and data.draw(st.booleans()):
-            prefix, sizes = arriving[0]
-            account = ledger.open(prefix, max(sizes))
+            prefix, sizes, keeps = arriving[0]
+            left = kept if keeps and holders else NOTHING
+            account = ledger.open(prefix, max(sizes), kept=left)
             if account is not None:
                 arriving.pop(0)
-                holders.append(Holder(account, list(sizes)))
+                holders.append(Holder(account, list(sizes), kept if keeps else NOTHING))
+                assert ledger.free_cells >= left.cells
+                assert ledger.free_sequences >= left.sequences
             else:
                 assert holders, "alone it fits"
+                leaving = [holder.account for holder in holders]
+                assert ledger.fits(prefix, max(sizes), without=leaving), "once all have left"
+                assert not ledger.fits(prefix, max(sizes), kept=left)
         for holder in list(holders):
             step(data, ledger, holder)
             if not holder.waiting and not holder.running:
@@ -53,9 +64,11 @@ def test_it_never_promises_more_than_there_is_and_never_locks(
 
 def step(data: st.DataObject, ledger: Ledger, holder: Holder) -> None:
     if holder.waiting:
-        rest = holder.waiting[1:]
-        taken = ledger.take(holder.account, holder.waiting[0], max(rest, default=0))
+        rest, free = holder.waiting[1:], (ledger.free_cells, ledger.free_sequences)
+        taken = ledger.take(holder.account, holder.waiting[0], max(rest, default=0), kept=holder.kept)
         assert taken or holder.running, "one with nothing running can always go on"
+        assert ledger.free_cells >= min(free[0], holder.kept.cells)
+        assert ledger.free_sequences >= min(free[1], holder.kept.sequences)
         if taken:
             holder.running.append(holder.waiting[0])
             holder.waiting = rest

@@ -20,7 +20,7 @@ from app.engine.worker.resident import Resident
 from app.engine.worker.words import Logits, log_probabilities
 from tests.engine.jobs import BOUND, caption, probes
 from tests.engine.jobs import picture as make_picture
-from tests.engine.worker.desk import Desk, ask_of, run
+from tests.engine.worker.desk import Desk, ask_of, narrow, run
 
 
 def plainly(resident: Resident, shown: Picture, prompt: str) -> tuple[float, float]:
@@ -324,22 +324,31 @@ def everything_asked() -> list[Question]:
 
 
 @settings(max_examples=25)
-@given(mix=JOBS, cancelled=st.sets(st.integers(1, 9), max_size=2))
+@given(
+    mix=JOBS,
+    cancelled=st.sets(st.integers(1, 9), max_size=2),
+    places=st.sampled_from([1, 2, 3, 8]),
+    tick_s=st.sampled_from([0.0, 0.001]),
+)
 def test_any_mix_of_jobs_gives_what_each_gives_alone(
     resident: Resident,
     alone: dict[tuple[int, int], Answered],
+    *,
     mix: Mix,
     cancelled: set[int],
+    places: int,
+    tick_s: float,
 ) -> None:
     """Of any pictures, questions and priorities, arriving at any moment, some jobs and some single questions cancelled
-    halfway: forked, batched and from remembered encodings, every answer is that of its own picture, and all that was
-    held is free in the end."""
-    desk = Desk(resident)
+    halfway, with many places and with few: forked, batched and from remembered encodings, every answer is that of its
+    own picture, and all that was held is free in the end. Meanwhile nobody holds what is another's, and no synchronous
+    job waits for a place that a bulk job could leave."""
+    desk = Desk(narrow(resident, places), tick_s=tick_s)
     everything = everything_asked()
     for number, (seed, chosen, priority, turns, given_up) in enumerate(mix, start=1):
         desk.submit(make_picture(seed), [everything[n] for n in chosen], number=number, priority=priority)
         for _ in range(turns):
-            desk.scheduler.turn()
+            desk.turn()
         desk.scheduler.cancel(number, given_up)
         if number - 1 in cancelled:
             desk.scheduler.cancel(number - 1)
