@@ -16,6 +16,7 @@ from app.audit.ports import AuditLog
 from app.engine.base import EngineConfig
 from app.engine.catalogue import load_catalogue, resolve
 from app.engine.local import LocalEngine
+from app.engine.places import places
 from app.engine.remote.config import RemoteConfig
 from app.engine.remote.engine import RemoteEngine
 from app.engine.remote.setup import remote_config
@@ -244,6 +245,7 @@ def _engine_config(settings: Settings) -> EngineConfig:
             mmap=settings.engine_mmap,
             mlock=settings.engine_mlock,
         ),
+        places=places(settings.engine_gpus, settings.engine_processes, gpu_layers=settings.engine_gpu_layers),
         hang_grace_s=settings.engine_hang_grace_s,
     )
 
