@@ -17,6 +17,7 @@ PortcullisError
 ├── EngineError
 │   ├── EngineUnavailable        engine_unavailable
 │   ├── EngineCrashed            engine_crash
+│   ├── GpuMissing               gpu_missing
 │   ├── ModelUnsupported         model_unsupported
 │   ├── ProjectorMismatch        projector_mismatch
 │   ├── ChatTemplateUnusable     chat_template_unusable
@@ -132,7 +133,19 @@ class EngineUnavailable(EngineError):
 
 
 class EngineCrashed(EngineError):
+    """`cause` is one of a few words that deaths of the process are counted by."""
+
     code = "engine_crash"
+
+    def __init__(self, detail: str, *, cause: str) -> None:
+        super().__init__(detail)
+        self.cause = cause
+
+
+class GpuMissing(EngineError):
+    """The GPU that a process was to have is not there, or llama.cpp was not built for it."""
+
+    code = "gpu_missing"
 
 
 class ModelUnsupported(EngineError):
@@ -175,6 +188,7 @@ class NoQuestions(EngineError):
 
 #: Nothing changes until somebody changes the files or the settings.
 UNSERVABLE = (
+    GpuMissing,
     ModelUnsupported,
     ProjectorMismatch,
     ChatTemplateUnusable,

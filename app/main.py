@@ -16,6 +16,7 @@ from app.domain.writing import MOST_PARTS
 from app.engine.base import EngineConfig
 from app.engine.catalogue import load_catalogue, resolve
 from app.engine.local import LocalEngine
+from app.engine.places import places
 from app.engine.remote.config import RemoteConfig
 from app.engine.remote.engine import RemoteEngine
 from app.engine.remote.setup import remote_config
@@ -258,6 +259,7 @@ def _engine_config(settings: Settings) -> EngineConfig:
             mmap=settings.engine_mmap,
             mlock=settings.engine_mlock,
         ),
+        places=places(settings.engine_gpus, settings.engine_processes, gpu_layers=settings.engine_gpu_layers),
         hang_grace_s=settings.engine_hang_grace_s,
         # Whatever the uploads that were let in may ask at once is taken: a job for each frame and each part of a text.
         most_waiting=settings.max_in_flight * (IntakeLimits().max_frames + MOST_PARTS),

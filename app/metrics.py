@@ -21,7 +21,12 @@ FINDINGS_CACHE_BYTES = Gauge("portcullis_findings_cache_bytes", "Memory that cac
 FINDINGS_CACHE_PICTURES = Gauge("portcullis_findings_cache_pictures", "Pictures that findings are cached of")
 UPLOADS_IN_FLIGHT = Gauge("portcullis_uploads_in_flight", "Uploads accepted and not yet answered")
 ENGINE_QUEUE_DEPTH = Gauge("portcullis_engine_queue_depth", "Engine jobs waiting or running")
-ENGINE_RESTARTS = Counter("portcullis_engine_restarts", "Times the engine process was started again after it died")
+ENGINE_DEATHS = Counter("portcullis_engine_deaths", "Engine processes that died or were killed, by cause", ["cause"])
+ENGINE_QUARANTINED = Gauge(
+    "portcullis_engine_quarantined", "Pictures kept out because the engine process died over them twice"
+)
+ENGINE_PROCESSES_READY = Gauge("portcullis_engine_processes_ready", "Engine processes that answer")
+ENGINE_RESTARTS = Counter("portcullis_engine_restarts", "Times an engine process was started again after it died")
 ENGINE_LOST = Counter("portcullis_engine_lost", "Times a remote engine was given up until it answers again")
 ENGINE_REQUESTS = Counter("portcullis_engine_requests", "Requests to a remote engine by how they ended", ["result"])
 ENGINE_SPARED_REQUESTS = Counter(

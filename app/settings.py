@@ -44,8 +44,22 @@ class Settings(BaseSettings):
         False, description="Let the demonstration model serve outside loopback. It is not a moderator."
     )
     engine_gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1 puts all there, 0 none.")
+    engine_gpus: str | None = Field(
+        None,
+        description="GPUs with an engine process each, such as `0,1` or ids that begin with `GPU-` or `MIG-`. Unset: "
+        "one process, over whatever GPUs there are. See engine.md.",
+    )
+    engine_processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Engine processes where no GPUs are named; each holds context and projector of its own.",
+    )
     engine_threads: int = Field(
-        0, ge=0, le=256, description="CPU threads of the engine; 0 takes one per core, at most 8."
+        0,
+        ge=0,
+        le=256,
+        description="CPU threads of an engine process; 0 takes one per core, shared among the processes, at most 8.",
     )
     engine_context_tokens: int = Field(
         8192, ge=1024, le=1_000_000, description="KV cells of the engine's context (llama.cpp's `n_ctx`)."

@@ -16,7 +16,16 @@ from app.domain.decision import (
     UploadContext,
     Violation,
 )
-from app.domain.engine import Answer, EngineInfo, EngineJob, EngineState, Priority, Question, QuestionKind
+from app.domain.engine import (
+    Answer,
+    EngineInfo,
+    EngineJob,
+    EngineProcessInfo,
+    EngineState,
+    Priority,
+    Question,
+    QuestionKind,
+)
 from app.domain.findings import (
     Code,
     CodesFinding,
@@ -71,6 +80,7 @@ __all__ = [
     "DecisionRecord",
     "EngineInfo",
     "EngineJob",
+    "EngineProcessInfo",
     "EngineState",
     "Evaluation",
     "ExpiredPicture",

@@ -74,17 +74,33 @@ class EngineJob:
 
 
 class EngineState(StrEnum):
+    """Overdue is a process that owes an answer and has said nothing for longer than it ever takes: it may come back, or
+    be found to hang."""
+
     STARTING = "starting"
     READY = "ready"
+    OVERDUE = "overdue"
     RESTARTING = "restarting"
     FAILED = "failed"
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
+class EngineProcessInfo:
+    """One process of an engine that has any; `jobs` are those that it has been given and has not finished."""
+
+    name: str
+    state: EngineState
+    detail: str | None = None
+    restarts: int = 0
+    jobs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
     """Who answers. Digests are `sha256:` of the files and None until they are known; `queue_depth` counts jobs that
-    wait or run; `detail` says why the engine is not ready. `served_as` is what a remote server calls the model: its
+    wait or run; `detail` says why the engine, or one of its `processes`, is not ready; it is ready while one of them
+    is. `served_as` is what a remote server calls the model: its
     word for which one it is, and no proof."""
 
     name: str
@@ -96,6 +112,12 @@ class EngineInfo:
     restarts: int = 0
     queue_depth: int = 0
     served_as: str | None = None
+    processes: tuple[EngineProcessInfo, ...] = ()
+
+    @property
+    def degraded(self) -> bool:
+        """Ready with fewer processes than it should have."""
+        return self.state is EngineState.READY and self.detail is not None
 
     @property
     def model_pin(self) -> str | None:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.domain import Answer, Question, Status
+from app.engine.places import Place
 from app.engine.runtime import Runtime
 
 #: No engine is asked about a longer text: who has one splits it. Characters, and as many tokens in the local engine,
@@ -85,8 +86,9 @@ class ModelFiles:
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """So many pictures and questions are in work at once at most. `remembered_bytes` bounds the encodings kept for new
-    questions on a picture. `most_waiting` jobs of a priority wait at most, each with its picture; one more is refused.
+    """There is a process at each of the `places`. In each of them so many pictures and questions are in work at once
+    at most; `remembered_bytes` bounds the encodings that it keeps for new questions on a picture. `most_waiting` jobs
+    of a priority wait for them at most, each with its picture; one more is refused.
 
     `hang_grace_s` is how long after a job's deadline the process may stay silent before it is killed; None leaves that
     to what the process measures (`app.engine.patience`). Callers get their timeouts at the deadline all the same.
@@ -94,6 +96,7 @@ class EngineConfig:
 
     files: ModelFiles
     runtime: Runtime = field(default_factory=Runtime)
+    places: tuple[Place, ...] = (Place("process 1"),)
     parallel_questions: int = 64
     parallel_pictures: int = 8
     remembered_bytes: int = 64 * 1024 * 1024

@@ -1,6 +1,7 @@
-"""Which job goes to the engine process next, and which goes there no more."""
+"""Which job goes to which engine process next, and which goes nowhere any more."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -9,7 +10,7 @@ from app.engine.base import Reason
 from app.engine.flight import Flight
 from app.engine.pending import PendingJob
 from app.engine.quarantine import Quarantine
-from app.metrics import ENGINE_QUEUE_DEPTH
+from app.metrics import ENGINE_QUARANTINED, ENGINE_QUEUE_DEPTH
 
 _log = structlog.get_logger(__name__)
 
@@ -17,22 +18,25 @@ _MOST_CRASHES = 2
 
 
 class Dispatch:
-    """The jobs of an engine: those that wait in one queue, `most_waiting` of a priority, and those in `flight`, while
-    there is a process. `wake` is set when there may be something to send."""
+    """The jobs of an engine: those that wait in one queue, `most_waiting` of a priority, and those in `flights`, one of
+    each process that serves. `wake` is set when there may be something to send. `coming` says whether one more process
+    may well serve soon."""
 
-    def __init__(self, most_waiting: int) -> None:
+    def __init__(self, most_waiting: int, coming: Callable[[], bool]) -> None:
         self.wake = asyncio.Event()
-        self.flight: Flight | None = None
+        self.flights: list[Flight] = []
         self.quarantine = Quarantine()
         self._most_waiting = most_waiting
+        self._coming = coming
         self._waiting: list[PendingJob] = []
 
     @property
     def depth(self) -> int:
-        return len(self._waiting) + sum(bool(pending.open) for pending in self.flight or ())
+        return len(self._waiting) + sum(bool(pending.open) for flight in self.flights for pending in flight)
 
     def count(self) -> None:
         ENGINE_QUEUE_DEPTH.set(self.depth)
+        ENGINE_QUARANTINED.set(self.quarantine.kept_out)
 
     def admit(self, pending: PendingJob) -> None:
         if not self._may_run(pending):
@@ -50,18 +54,45 @@ class Dispatch:
             self._waiting.remove(pending)
 
     def next_job(self, flight: Flight) -> PendingJob | None:
-        """The most urgent job, already counted as given; None while there is none or no room for it."""
+        """The most urgent job that is for this process, already counted as given; None while there is none."""
+        ward: Flight | None = None
         for pending in sorted(self._waiting, key=lambda waiting: waiting.urgency):
             if not self._may_run(pending):
                 self._waiting.remove(pending)
                 continue
             alone = pending.crashes > 0 or (self.quarantine.watchful and self.quarantine.suspects(pending.fingerprint))
+            if alone:
+                ward = self._ward() if ward is None else ward
+                if ward is not flight:
+                    continue
+            elif not self._is_best(flight, pending, ward):
+                return None
             if not flight.takes(pending, alone=alone):
                 return None
             self._waiting.remove(pending)
             flight.begin(pending, alone=alone)
+            # What comes next may be for a process that left this one to us.
+            self.wake.set()
             return pending
         return None
+
+    def _ward(self) -> Flight | None:
+        """The process that takes nothing more until it is empty, to be asked about a suspect alone. None where the
+        suspect has to wait: one at a time is tried, and not in the last process that serves while another is coming,
+        so that a picture that kills leaves somebody to answer the others."""
+        serving = [flight for flight in self.flights if not flight.overdue]
+        if any(flight.lonely for flight in self.flights) or (len(serving) == 1 and self._coming()):
+            return None
+        return min(serving, key=len, default=None)
+
+    def _is_best(self, flight: Flight, pending: PendingJob, ward: Flight | None) -> bool:
+        """Whether no other process has more room for it, or as much and remembers its picture."""
+        mine = *flight.load(pending), not flight.remembers(pending)
+        return all(
+            mine <= (*other.load(pending), not other.remembers(pending))
+            for other in self.flights
+            if other not in {flight, ward} and not other.sending and other.takes(pending, alone=False)
+        )
 
     def landed(self, pending: PendingJob) -> None:
         """The process is done with it."""
@@ -87,6 +118,12 @@ class Dispatch:
                     pending.end(Status.FAILED, Reason.ENGINE_CRASH)
             if pending.open:
                 self._waiting.append(pending)
+
+    def fail_all(self) -> None:
+        for flight in self.flights:
+            for pending in flight:
+                pending.end(Status.FAILED, Reason.ENGINE_UNAVAILABLE)
+        self.fail_waiting()
 
     def fail_waiting(self) -> None:
         while self._waiting:

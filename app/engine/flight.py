@@ -1,24 +1,33 @@
 """The jobs that the engine process has been given and has not finished."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 
+from app.engine.deaths import Death
 from app.engine.patience import Patience
 from app.engine.pending import PendingJob
 from app.engine.worker.protocol import Answered, Done, FromEngine, Started
 from app.errors import EngineCrashed
 
+#: As many pictures as a process may remember, about: their encodings are a few MB each.
+_REMEMBERED = 32
+
 
 class Flight:
     """Of one life of the process. `room` synchronous jobs at most, whatever else is in flight, and bulk jobs while they
     are fewer than that together: so what is urgent gets to the process at once. One that is suspected of having killed
-    the process flies alone, so that the next death says who it was."""
+    the process flies alone, so that the next death says who it was. `sending` while the last job is on its way to the
+    process, which takes nothing then; an `overdue` one is given nothing until it is heard."""
 
     def __init__(self, room: int, patience: Patience) -> None:
         self._room = room
         self.patience = patience
         self._jobs: dict[int, PendingJob] = {}
-        self._lonely = False
+        self.lonely = False
+        self.sending = False
+        self.overdue = False
+        self._lately: deque[int | None] = deque(maxlen=_REMEMBERED)
         self._heard_at = time.monotonic()
 
     def __iter__(self) -> Iterator[PendingJob]:
@@ -30,15 +39,25 @@ class Flight:
     def __len__(self) -> int:
         return len(self._jobs)
 
+    def load(self, pending: PendingJob) -> tuple[int, int]:
+        """How many jobs it would share its process with: those that do not hold back for it, and all."""
+        return sum(other.urgent for other in self) if pending.urgent else len(self._jobs), len(self._jobs)
+
     def takes(self, pending: PendingJob, *, alone: bool) -> bool:
-        if alone or self._lonely:
+        if self.overdue:
+            return False
+        if alone or self.lonely:
             return not self._jobs
-        beside = sum(other.urgent for other in self) if pending.urgent else len(self._jobs)
-        return beside < self._room
+        return self.load(pending)[0] < self._room
+
+    def remembers(self, pending: PendingJob) -> bool:
+        """Whether the process may still have what it made of the picture."""
+        return pending.likeness is not None and pending.likeness in self._lately
 
     def begin(self, pending: PendingJob, *, alone: bool) -> None:
         self._jobs[pending.number] = pending
-        self._lonely = alone
+        self.lonely, self.sending = alone, True
+        self._lately.append(pending.likeness)
         pending.started = pending.fruitful = False
 
     def heed(self, message: FromEngine) -> PendingJob | None:
@@ -46,7 +65,7 @@ class Flight:
         be said now."""
         self._heard_at = time.monotonic()
         if not isinstance(message, Started | Answered | Done) or message.job not in self._jobs:
-            raise EngineCrashed(f"the engine process said '{message.kind}' out of turn")
+            raise EngineCrashed(f"the engine process said '{message.kind}' out of turn", cause=Death.GARBAGE)
         pending = self._jobs[message.job]
         if isinstance(message, Started):
             pending.started = True
@@ -55,15 +74,15 @@ class Flight:
         else:
             self.patience.learn(message.longest_turn_ms / 1000)
             del self._jobs[message.job]
-            self._lonely = self._lonely and bool(self._jobs)
+            self.lonely = self.lonely and bool(self._jobs)
             return pending
         return None
 
     @property
-    def hung_at(self) -> float | None:
-        """When the process counts as hung if it says nothing: patience counts from the first deadline, and from when it
-        was last heard. Monotonic seconds; None while nothing is expected of it."""
+    def owing_since(self) -> float | None:
+        """From when on the process's silence counts: the first deadline, or when it was last heard. Monotonic seconds,
+        maybe still to come; None while nothing is expected of it."""
         if not self._jobs:
             return None
         first = min(time.monotonic() + pending.remaining_s for pending in self)
-        return max(first, self._heard_at) + self.patience.grace_s
+        return max(first, self._heard_at)

@@ -9,6 +9,8 @@ _BUSIER = 3.0
 #: process was that slow from the start: within a longer one no upload is answered in time anyway, and a process that
 #: hangs must not keep the others waiting for a quarter of an hour.
 _MOST_LEARNT_S = 60.0
+#: Below this silence alarms nobody, however quick the process is.
+_LEAST_DOUBT_S = 2.0
 #: After so many jobs a long turn is forgotten.
 _REMEMBERED = 64
 
@@ -32,4 +34,14 @@ class Patience:
         """From a job's deadline to the end of patience."""
         if self._fixed_s is not None:
             return self._fixed_s
-        return max(_LEAST_S, _BUSIER * max(self._reckoned_s, *self._learnt_s, 0.0))
+        return max(_LEAST_S, _BUSIER * self._longest_s)
+
+    @property
+    def doubt_s(self) -> float:
+        """From a job's deadline until the process is overdue: as long as the longest call that is known of, so that no
+        picture that takes as long as others makes it look so; one that takes longer does once, and is learnt."""
+        return min(self.grace_s, max(_LEAST_DOUBT_S, self._longest_s))
+
+    @property
+    def _longest_s(self) -> float:
+        return max(self._reckoned_s, *self._learnt_s, 0.0)

@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import os
-import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import structlog
 
 import app
 from app.engine.base import EngineConfig
+from app.engine.deaths import Death, death_of, how_it_ended
+from app.engine.places import seeing_only
 from app.engine.worker.protocol import (
     BrokenFrame,
     Cancel,
@@ -55,13 +56,16 @@ class EngineProcess:
         self._tasks = (asyncio.create_task(self._watch()), asyncio.create_task(self._forward_log()))
 
     @classmethod
-    async def start(cls, config: EngineConfig, on_exit: Callable[[], None]) -> tuple["EngineProcess", Ready]:
-        """The process with its model loaded. Raises ModelFileCorrupt when llama.cpp refuses the files,
-        EngineUnavailable when it is not ready in time, EngineCrashed when it dies over them."""
-        process = cls(await _spawn(), on_exit)
+    async def start(
+        cls, config: EngineConfig, on_exit: Callable[[], None], gpu: str | None = None
+    ) -> tuple["EngineProcess", Ready]:
+        """The process with its model loaded, on this GPU alone if one is named. Raises ModelFileCorrupt when llama.cpp
+        refuses the files, GpuMissing when it does not see the GPU, EngineUnavailable when it is not ready in time,
+        EngineCrashed when it dies over them."""
+        process = cls(await _spawn(worker_environment(gpu)), on_exit)
         try:
             async with asyncio.timeout(config.start_timeout_s):
-                await process.send(load_order(config))
+                await process.send(load_order(config, gpu))
                 message = await process.receive()
         except TimeoutError as error:
             await process.close()
@@ -74,7 +78,7 @@ class EngineProcess:
         await process.close()
         if isinstance(message, Refused):
             raise _REFUSALS.get(message.code, EngineUnavailable)(message.detail)
-        raise EngineCrashed(f"the engine process began with '{message.kind}'")
+        raise EngineCrashed(f"the engine process began with '{message.kind}'", cause=Death.GARBAGE)
 
     @property
     def pid(self) -> int:
@@ -83,7 +87,7 @@ class EngineProcess:
     async def send(self, message: ToEngine, payload: bytes = b"") -> None:
         """Raises EngineCrashed when the process is gone."""
         if self.exited:
-            raise EngineCrashed(await self.how_it_ended())
+            raise await self.crash()
         pipe = self._stdin
         try:
             self._within_a_frame = True
@@ -93,7 +97,7 @@ class EngineProcess:
                 await pipe.drain()
             await pipe.drain()
         except OSError as error:
-            raise EngineCrashed(await self.how_it_ended()) from error
+            raise await self.crash() from error
         finally:
             self._within_a_frame = False
         while self._held_back:
@@ -113,9 +117,9 @@ class EngineProcess:
         try:
             return await receive(self._process.stdout)
         except (asyncio.IncompleteReadError, OSError) as error:
-            raise EngineCrashed(await self.how_it_ended()) from error
+            raise await self.crash() from error
         except BrokenFrame as error:
-            raise EngineCrashed(f"the engine process wrote garbage: {error}") from error
+            raise EngineCrashed(f"the engine process wrote garbage: {error}", cause=Death.GARBAGE) from error
 
     async def close(self) -> None:
         """Kill the process, which has nothing to save, and end everything that watches it. A caller that is cancelled
@@ -146,15 +150,13 @@ class EngineProcess:
         self.exited = True
         self._on_exit()
 
-    async def how_it_ended(self) -> str:
-        """For people, such as `the engine process was ended by SIGKILL`."""
+    async def crash(self) -> EngineCrashed:
+        """Such as `the engine process was ended by SIGKILL`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_BREATH_S):
                 await self._process.wait()
         code = self._process.returncode
-        if code is None:
-            return "the engine process closed its pipe"
-        return f"the engine process {_signal_name(code)}" if code < 0 else f"the engine process ended with code {code}"
+        return EngineCrashed(f"the engine process {how_it_ended(code)}", cause=death_of(code))
 
     async def _forward_log(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 - for the type checker: started with a pipe
@@ -178,7 +180,7 @@ class EngineProcess:
             _log.warning("engine process", action="engine.log", line=text, pid=self.pid)
 
 
-async def _spawn() -> asyncio.subprocess.Process:
+async def _spawn(environment: Mapping[str, str]) -> asyncio.subprocess.Process:
     """In a session of its own, so that a Ctrl-C for the service does not end the engine before the service does."""
     try:
         return await asyncio.create_subprocess_exec(
@@ -186,14 +188,14 @@ async def _spawn() -> asyncio.subprocess.Process:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=worker_environment(),
+            env=environment,
             start_new_session=True,
         )
     except OSError as error:
         raise EngineUnavailable(f"the engine process cannot be started: {error.strerror}") from error
 
 
-def worker_environment() -> dict[str, str]:
+def worker_environment(gpu: str | None = None) -> dict[str, str]:
     """It reads hostile pictures: it gets what llama.cpp and its drivers look at, and no secret that lies about."""
     kept = {
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_GROUPS)
@@ -203,15 +205,18 @@ def worker_environment() -> dict[str, str]:
         # longer: with both cores of a machine busy elsewhere, jobs took seconds instead of a tenth.
         "OMP_WAIT_POLICY": "PASSIVE",
         **kept,
+        **({} if gpu is None else seeing_only(gpu)),
         # Else a failed assertion starts a debugger first.
         "GGML_NO_BACKTRACE": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
     }
 
 
-def load_order(config: EngineConfig) -> Load:
+def load_order(config: EngineConfig, gpu: str | None = None) -> Load:
     files, runtime = config.files, config.runtime
+    threads = max(1, min(_MOST_THREADS, _cores() // len(config.places)))
     return Load(
+        gpu=gpu,
         model=str(files.model),
         projector=str(files.projector),
         form_of_model=files.chat_form is None,
@@ -220,7 +225,7 @@ def load_order(config: EngineConfig) -> Load:
         no_words=files.words.no,
         picture_tokens=files.picture_tokens,
         gpu_layers=runtime.gpu_layers,
-        threads=runtime.threads or min(_MOST_THREADS, _cores()),
+        threads=runtime.threads or threads,
         context_tokens=runtime.context_tokens,
         batch_tokens=min(runtime.batch_tokens, runtime.context_tokens),
         ubatch_tokens=min(runtime.ubatch_tokens, runtime.context_tokens),
@@ -238,10 +243,3 @@ def load_order(config: EngineConfig) -> Load:
 def _cores() -> int:
     """Those this process may use, where the system tells (Linux); else those of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _signal_name(code: int) -> str:
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"

@@ -31,6 +31,11 @@ class Quarantine:
         """Whether any picture is under suspicion. While none is, nothing needs a fingerprint."""
         return bool(self._suspects)
 
+    @property
+    def kept_out(self) -> int:
+        """How many pictures."""
+        return sum(self.holds(picture) for picture in list(self._suspects))
+
     def holds(self, picture: bytes) -> bool:
         return self._strikes(picture) >= _STRIKES_TO_KEEP_OUT
 

@@ -27,6 +27,11 @@ class Restarts:
         self._fruitless_lives += 1
 
     @property
+    def failing(self) -> bool:
+        """Whether the last start was in vain."""
+        return self._failed_starts > 0
+
+    @property
     def hopeless(self) -> bool:
         return self._failed_starts >= _STARTS_BEFORE_HOPELESS
 

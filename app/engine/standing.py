@@ -2,13 +2,22 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 
-from app.domain import EngineInfo, EngineState
+from app.domain import EngineInfo, EngineProcessInfo, EngineState
 from app.errors import EngineUnavailable
 from app.metrics import ENGINE_READY
 
-_MAY_BECOME_READY = frozenset({EngineState.STARTING, EngineState.RESTARTING})
+_MAY_BECOME_READY = frozenset({EngineState.STARTING, EngineState.OVERDUE, EngineState.RESTARTING})
+_BEST_FIRST = (
+    EngineState.READY,
+    EngineState.OVERDUE,
+    EngineState.STARTING,
+    EngineState.RESTARTING,
+    EngineState.FAILED,
+    EngineState.STOPPED,
+)
 
 
 class Standing:
@@ -41,3 +50,13 @@ class Standing:
                     await self.change()
         if self.info.state is not EngineState.READY:
             raise EngineUnavailable(self.info.detail or f"the engine is {self.info.state}")
+
+
+def overall(processes: Sequence[EngineProcessInfo]) -> tuple[EngineState, str | None]:
+    """An engine is as well as the best of its processes; the detail says what ails the others."""
+    state = min((process.state for process in processes), key=_BEST_FIRST.index)
+    ailing = [process for process in processes if process.state is not EngineState.READY]
+    said = {process.detail for process in ailing}
+    if len(ailing) == len(processes) and len(said) == 1:
+        return state, said.pop()
+    return state, "; ".join(f"{process.name}: {process.detail or process.state}" for process in ailing) or None

@@ -33,15 +33,29 @@ class RulesetReport(BaseModel):
     notice: str | None
 
 
-class EngineReport(BaseModel):
+class EngineProcessReport(BaseModel):
+    """`jobs` are those that the process has been given and has not finished."""
+
     name: str
     state: EngineState
+    detail: str | None
+    restarts: int
+    jobs: int
+
+
+class EngineReport(BaseModel):
+    """`degraded` when it is ready with fewer `processes` than it should have; one on a server has none."""
+
+    name: str
+    state: EngineState
+    degraded: bool
     demonstration: bool
     model: str | None
     projector: str | None
     detail: str | None
     restarts: int
     queue_depth: int
+    processes: list[EngineProcessReport]
 
 
 class StatusReport(BaseModel):
@@ -64,16 +78,20 @@ async def healthz() -> Health:
     "/readyz",
     operation_id="ready",
     summary="Whether uploads can be decided",
-    description="503 names the components that are not ready; `/v1/status` says why, to those who have a key.",
+    description="503 names the components that are not ready; `/v1/status` says why, to those who have a key. `engine` "
+    "is the engine's state: `ready`, `degraded` (with fewer processes than it should have), or why it is not ready.",
     tags=["operations"],
     responses=problems(503),
 )
-async def readyz(readiness: GivenReadiness) -> Response[dict[str, Any]]:
+async def readyz(readiness: GivenReadiness, engine_info: GivenEngineInfo) -> Response[dict[str, Any]]:
     components = {name: "ready" if why is None else "not_ready" for name, why in (await readiness()).items()}
+    info = engine_info()
+    engine = "degraded" if info.degraded else info.state.value
     missing = sorted(name for name, state in components.items() if state != "ready")
     if not missing:
-        return Response({"status": "ready", "components": components})
-    problem = Problem(503, "not_ready", f"Not ready: {', '.join(missing)}.", extra={"components": dict(components)})
+        return Response({"status": "ready", "components": components, "engine": engine})
+    told: dict[str, JsonValue] = {"components": dict(components), "engine": engine}
+    problem = Problem(503, "not_ready", f"Not ready: {', '.join(missing)}.", extra=told)
     return Response(
         problem.body(), status_code=503, media_type=MEDIA_TYPE, headers={"Retry-After": str(_RETRY_AFTER_S)}
     )
@@ -114,11 +132,22 @@ async def status(
         engine=EngineReport(
             name=engine.name,
             state=engine.state,
+            degraded=engine.degraded,
             demonstration=engine.demonstration,
             model=engine.model_digest,
             projector=engine.projector_digest,
             detail=engine.detail,
             restarts=engine.restarts,
             queue_depth=engine.queue_depth,
+            processes=[
+                EngineProcessReport(
+                    name=process.name,
+                    state=process.state,
+                    detail=process.detail,
+                    restarts=process.restarts,
+                    jobs=process.jobs,
+                )
+                for process in engine.processes
+            ],
         ),
     )

@@ -15,6 +15,7 @@ class Chrome:
     principal: Principal | None
     demo: bool
     engine_fault: str | None = None
+    engine_degraded: str | None = None
     policy_problems: tuple[PolicyProblem, ...] = ()
 
     def may(self, scope: str) -> bool:
@@ -26,5 +27,6 @@ def chrome_for(principal: Principal, engine: EngineInfo, ruleset: LiveRuleset) -
         principal=principal,
         demo=engine.demonstration,
         engine_fault=None if engine.state is EngineState.READY else engine.detail or engine.state.value,
+        engine_degraded=engine.detail if engine.degraded else None,
         policy_problems=ruleset.status.problems,
     )

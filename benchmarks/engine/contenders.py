@@ -87,8 +87,8 @@ class Engine:
 
     @property
     def pid(self) -> int:
-        assert self._engine.pid is not None
-        return self._engine.pid
+        (pid,) = self._engine.pids
+        return pid
 
 
 class _Process:

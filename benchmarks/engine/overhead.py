@@ -141,7 +141,7 @@ async def main(files: ModelFiles, jobs: int, threads: int) -> None:
     engine = LocalEngine(config)
     await engine.start()
     await engine.wait_ready(300)
-    assert engine.pid is not None
+    (worker,) = engine.pids
     print(report.facts({"jobs": f"{jobs} of each, the first not counted", "files": files.name}))
     print("\n| picture | how | min ms | median ms | more | min CPU ms | median CPU ms | more | allowed |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
@@ -153,7 +153,7 @@ async def main(files: ModelFiles, jobs: int, threads: int) -> None:
                 bare(alone, shown)
             with measured(into[HERE], os.getpid()):
                 here(scheduler, shown)
-            with measured(into[THROUGH], os.getpid(), engine.pid):
+            with measured(into[THROUGH], os.getpid(), worker):
                 await through(engine, shown)
         for row in rows(size, found):
             print(row, flush=True)

@@ -1,6 +1,8 @@
 """The demonstration pair, and engines that really run it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from app.engine.base import AnswerWords, EngineConfig, ModelFiles
 from app.engine.catalogue import Catalogue, load_catalogue, resolve
 from app.engine.local import LocalEngine
+from app.engine.places import places
 from app.engine.remote.config import RemoteConfig, server_url
 from app.engine.remote.engine import RemoteEngine
 from app.engine.runtime import Runtime
@@ -60,6 +63,32 @@ async def qwen_engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     await engine.start()
     await engine.wait_ready(START_S)
     yield engine
+    await engine.aclose()
+
+
+async def ready(engine: LocalEngine, *, processes: int = 1) -> LocalEngine:
+    """The engine once so many of its processes serve."""
+    async with asyncio.timeout(START_S):
+        while len(engine.pids) < processes:  # noqa: ASYNC110 - it says so through nothing else
+            await asyncio.sleep(0.01)
+    return engine
+
+
+@pytest.fixture(scope="session")
+async def shared_pair(demo_config: EngineConfig) -> AsyncIterator[LocalEngine]:
+    """Two processes for all tests that leave them alive."""
+    engine = LocalEngine(replace(demo_config, places=places(None, 2, gpu_layers=-1)))
+    await engine.start()
+    yield await ready(engine, processes=2)
+    await engine.aclose()
+
+
+@pytest.fixture
+async def own_pair(demo_config: EngineConfig) -> AsyncIterator[LocalEngine]:
+    """Two processes that the test may kill."""
+    engine = LocalEngine(replace(demo_config, places=places(None, 2, gpu_layers=-1)))
+    await engine.start()
+    yield await ready(engine, processes=2)
     await engine.aclose()
 
 

@@ -32,7 +32,12 @@ def brightness(job_: EngineJob, question: Question) -> Answer:
     return yes_no(question, (job_.picture.rgb[0] + 1) / 258)
 
 
-_FIXTURES = {"local": "shared_engine", "another family": "qwen_engine", "remote": "remote_engine"}
+_FIXTURES = {
+    "local": "shared_engine",
+    "two processes": "shared_pair",
+    "another family": "qwen_engine",
+    "remote": "remote_engine",
+}
 
 
 @pytest.fixture(params=[*_FIXTURES, "fake"])

@@ -28,19 +28,21 @@ def many(count: int = 400) -> list[Question]:
 
 
 def pid_of(engine: LocalEngine) -> int:
-    assert engine.pid is not None
-    return engine.pid
+    """Of its only process."""
+    (pid,) = engine.pids
+    return pid
 
 
 async def answers_with_kills(engine: LocalEngine, stream: AsyncIterator[Answer], kills: int) -> list[Answer]:
-    """All answers; each process that gives one is killed over it, `kills` times."""
+    """All answers; the process is killed over one of each of its lives, `kills` times."""
     answers: list[Answer] = []
     killed: set[int] = set()
     async for answer in stream:
         answers.append(answer)
-        if engine.pid is not None and engine.pid not in killed and len(killed) < kills:
-            killed.add(engine.pid)
-            os.kill(engine.pid, signal.SIGKILL)
+        for pid in set(engine.pids) - killed:
+            if len(killed) < kills:
+                killed.add(pid)
+                os.kill(pid, signal.SIGKILL)
     return answers
 
 
@@ -81,12 +83,12 @@ async def test_a_picture_that_kills_twice_fails_and_is_kept_out(own_engine: Loca
         (Status.FAILED, "engine_crash"),
     }
     await own_engine.wait_ready(START_S)
-    survivor = own_engine.pid
+    survivor = pid_of(own_engine)
     again = await all_answers(own_engine.ask(job(probes(), deadly)))
     assert {(answer.status, answer.reason) for answer in again} == {(Status.FAILED, "engine_crash")}
     other = await all_answers(own_engine.ask(job(probes(), picture(4))))
     assert {answer.status for answer in other} == {Status.OK}
-    assert own_engine.pid == survivor
+    assert pid_of(own_engine) == survivor
 
 
 async def test_as_many_questions_as_a_job_may_have_are_answered(shared_engine: LocalEngine) -> None:
@@ -108,10 +110,11 @@ async def test_jobs_that_wait_survive_the_death_of_the_process(own_engine: Local
 async def kill_over(engine: LocalEngine, deadly: Picture) -> None:
     """Until cancelled: a process that has begun with this picture dies."""
     while True:
-        for pending in list(engine._dispatch.flight or ()):
-            if pending.started and pending.job.picture == deadly and engine.pid is not None:
+        for supervisor in engine._supervisors:
+            life = supervisor._life
+            if life is not None and any(one.started and one.job.subject == deadly for one in life._flight):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(engine.pid, signal.SIGKILL)
+                    os.kill(life.pid, signal.SIGKILL)
         await asyncio.sleep(0.001)
 
 
@@ -187,7 +190,7 @@ async def test_questions_that_the_process_has_already_can_be_given_up(own_engine
     os.kill(pid_of(own_engine), signal.SIGSTOP)
     stream = own_engine.ask(job(many(40)))
     first = asyncio.ensure_future(anext(stream))
-    while not own_engine._dispatch.flight:  # noqa: ASYNC110 - it says so through nothing else
+    while not any(own_engine._dispatch.flights):  # noqa: ASYNC110 - it says so through nothing else
         await asyncio.sleep(0.001)
 
     stream.cancel({question.id for question in many(40)[1:]}, reason="decided")
@@ -241,7 +244,7 @@ async def test_closing_the_engine_ends_jobs_and_later_ones_fail_at_once(demo_con
     late = await all_answers(engine.ask(job(probes())))
     assert {answer.reason for answer in late} == {"engine_unavailable"}
     assert engine.info.state is EngineState.STOPPED
-    assert engine.pid is None
+    assert engine.pids == ()
 
 
 async def test_closing_at_any_moment_leaves_no_process_behind(demo_config: EngineConfig) -> None:

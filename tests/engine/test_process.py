@@ -68,7 +68,7 @@ async def test_it_ends_when_the_pipe_to_it_closes(process: EngineProcess) -> Non
     process._stdin.close()
 
     await ended(process)
-    assert "ended with code 0" in await process.how_it_ended()
+    assert "ended with code 0" in str(await process.crash())
 
 
 async def test_it_ends_when_it_is_sent_garbage(process: EngineProcess) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -81,8 +82,8 @@ async def test_memory_that_runs_out_while_it_loads_is_told_from_a_broken_file(
     """What a GPU or llama.cpp's own work takes is not known beforehand: here its cells fit and its work does not."""
     spawn = engine_process._spawn
 
-    async def little() -> asyncio.subprocess.Process:
-        process = await spawn()
+    async def little(environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+        process = await spawn(environment)
         resource.prlimit(process.pid, resource.RLIMIT_AS, (2_000_000_000, 2_000_000_000))
         return process
 

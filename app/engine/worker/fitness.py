@@ -6,7 +6,14 @@ import llama_cpp
 from llama_cpp import mtmd_cpp
 
 from app.engine.worker import logs
-from app.errors import EngineError, ModelFileCorrupt, ModelUnsupported, ProjectorMismatch, TooLittleMemory
+from app.errors import (
+    EngineError,
+    GpuMissing,
+    ModelFileCorrupt,
+    ModelUnsupported,
+    ProjectorMismatch,
+    TooLittleMemory,
+)
 
 #: Parts of llama.cpp's own words, and what they mean. It gives no codes.
 _MEANINGS: dict[str, type[EngineError]] = {
@@ -26,6 +33,15 @@ def refusal(what: str, otherwise: type[EngineError] = ModelFileCorrupt) -> Engin
     said = logs.troubles()
     meaning = next((error for words, error in _MEANINGS.items() if words in said), otherwise)
     return meaning(f"{what}: {said or 'no reason given'}")
+
+
+def require_gpu(gpu: str | None) -> None:
+    """Raises GpuMissing for one that was named and is not seen: llama.cpp would go on without, on the processor."""
+    if gpu is not None and not llama_cpp.llama_supports_gpu_offload():
+        raise GpuMissing(
+            f"llama.cpp sees no GPU {gpu}: PORTCULLIS_ENGINE_GPUS must name what this machine has, and llama.cpp must "
+            "be built for it (CMAKE_ARGS)"
+        )
 
 
 def require_shareable(model: Any) -> None:

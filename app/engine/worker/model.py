@@ -75,10 +75,11 @@ class Model:
 
 def load(order: Load) -> Model:
     """Raises ModelFileCorrupt for files that llama.cpp refuses, ModelUnsupported and ProjectorMismatch for sound ones
-    that cannot serve, TooLittleMemory for a machine they cannot fit on,
+    that cannot serve, GpuMissing for a GPU that is not seen, TooLittleMemory for a machine they cannot fit on,
     EngineUnavailable when there is no room for them now or the settings do not suit the model."""
     logs.forward_native_logs()
     llama_cpp.llama_backend_init()
+    fitness.require_gpu(order.gpu)
     memory.refuse_what_cannot_fit(order)
     model = _load_model(order)
     cells = memory.kv_cache_bytes(model, order.context_tokens, order.kv_type_k, order.kv_type_v)

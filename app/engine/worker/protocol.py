@@ -27,10 +27,12 @@ class BrokenFrame(Exception):
 
 
 class Load(Value):
-    """The first message: what to load. `threads` is resolved, `gpu_layers` -1 means all. With `form_of_model` the text
+    """The first message: what to load. `threads` is resolved, `gpu_layers` -1 means all; `gpu` is the one that this
+    process was made for, if any. With `form_of_model` the text
     around picture and question comes from the model's file, else it is given."""
 
     kind: Literal["load"] = "load"
+    gpu: str | None = None
     model: str
     projector: str
     form_of_model: bool = False

@@ -1,0 +1,242 @@
+"""Who gets which job, with flights and no process; and that no job is forgotten, with processes by a script."""
+
+import asyncio
+from dataclasses import replace
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain import Picture, Priority, Status
+from app.engine.dispatch import Dispatch
+from app.engine.flight import Flight
+from app.engine.patience import Patience
+from app.engine.pending import PendingJob
+from app.engine.worker.protocol import Answered, Done, Started
+from tests.engine.jobs import job, picture, probes
+from tests.engine.scripted_process import ScriptedProcess, lives
+
+
+def flights(dispatch: Dispatch, count: int, room: int = 4) -> list[Flight]:
+    new = [Flight(room, Patience(None, 0.01)) for _ in range(count)]
+    dispatch.flights += new
+    return new
+
+
+def pending(number: int, shown: Picture | None = None, *, bulk: bool = False) -> PendingJob:
+    asked = job(probes()[:1], shown if shown is not None else picture(number))
+    return PendingJob(number, replace(asked, priority=Priority.BULK) if bulk else asked)
+
+
+def admit(dispatch: Dispatch, *numbers: int) -> None:
+    for number in numbers:
+        dispatch.admit(pending(number))
+
+
+def taken(dispatch: Dispatch, flight: Flight) -> int | None:
+    """The number of the job that it is given, and that arrives at once."""
+    given_to_it = dispatch.next_job(flight)
+    flight.sending = False
+    return None if given_to_it is None else given_to_it.number
+
+
+def land(dispatch: Dispatch, flight: Flight, number: int) -> None:
+    flight.heed(Started(job=number))
+    flight.heed(Answered(job=number, number=0, status=Status.OK, log_yes=-1.0, log_no=-1.0))
+    done = flight.heed(Done(job=number))
+    assert done is not None
+    dispatch.landed(done)
+
+
+def crash(dispatch: Dispatch, flight: Flight, *begun: int) -> None:
+    for number in begun:
+        flight.heed(Started(job=number))
+    dispatch.flights.remove(flight)
+    dispatch.crashed(flight)
+
+
+def test_the_process_with_the_most_room_gets_the_job() -> None:
+    dispatch = Dispatch(lambda: False)
+    one, other = flights(dispatch, 2)
+    admit(dispatch, 1, 2, 3, 4)
+
+    assert taken(dispatch, one) == 1
+    assert taken(dispatch, one) is None
+    assert taken(dispatch, other) == 2
+    assert taken(dispatch, other) == 3
+    assert taken(dispatch, other) is None
+    assert taken(dispatch, one) == 4
+
+
+async def test_who_left_a_job_to_another_is_woken_for_the_next_one() -> None:
+    dispatch = Dispatch(lambda: False)
+    one, other = flights(dispatch, 2)
+    admit(dispatch, 1, 2, 3)
+    assert taken(dispatch, one) == 1
+    assert taken(dispatch, one) is None
+    dispatch.wake.clear()
+    sleeping = asyncio.create_task(dispatch.wake.wait())
+    await asyncio.sleep(0)
+
+    assert taken(dispatch, other) == 2
+
+    await asyncio.wait_for(sleeping, 1)
+    assert taken(dispatch, one) == 3
+
+
+def test_a_process_that_is_being_sent_a_picture_keeps_nobody_waiting() -> None:
+    dispatch = Dispatch(lambda: False)
+    one, other = flights(dispatch, 2)
+    admit(dispatch, 1, 2, 3, 4)
+
+    assert taken(dispatch, one) == 1
+    dispatch.next_job(other)
+    assert other.sending
+    assert [taken(dispatch, one), taken(dispatch, one)] == [3, 4]
+
+
+def test_a_full_process_leaves_its_share_to_the_other() -> None:
+    dispatch = Dispatch(lambda: False)
+    one, other = flights(dispatch, 2, room=1)
+    admit(dispatch, 1, 2, 3)
+
+    assert [taken(dispatch, one), taken(dispatch, other), taken(dispatch, one)] == [1, 2, None]
+    land(dispatch, other, 2)
+    assert [taken(dispatch, one), taken(dispatch, other)] == [None, 3]
+
+
+def test_a_repeated_picture_goes_where_it_is_remembered_if_that_costs_nothing() -> None:
+    dispatch = Dispatch(lambda: False)
+    one, other = flights(dispatch, 2)
+    admit(dispatch, 1, 2)
+    assert [taken(dispatch, one), taken(dispatch, other)] == [1, 2]
+    land(dispatch, one, 1)
+    land(dispatch, other, 2)
+
+    dispatch.admit(pending(3, picture(2)))
+    assert [taken(dispatch, one), taken(dispatch, other)] == [None, 3]
+    # The other is at work now, and to wait for it would cost more than to encode the picture.
+    dispatch.admit(pending(4, picture(2)))
+    assert [taken(dispatch, other), taken(dispatch, one)] == [None, 4]
+
+
+def test_what_is_urgent_goes_first_wherever_there_is_room() -> None:
+    dispatch = Dispatch(lambda: False)
+    one, other = flights(dispatch, 2, room=1)
+    for one_pending in (pending(1, bulk=True), pending(2, bulk=True), pending(3)):
+        dispatch.admit(one_pending)
+
+    assert [taken(dispatch, one), taken(dispatch, other)] == [3, 1]
+
+
+def test_an_overdue_process_is_given_nothing() -> None:
+    dispatch = Dispatch(lambda: False)
+    one, other = flights(dispatch, 2)
+    one.overdue = True
+    admit(dispatch, 1, 2)
+
+    assert [taken(dispatch, one), taken(dispatch, other), taken(dispatch, other)] == [None, 1, 2]
+
+
+def test_suspects_are_tried_one_at_a_time_and_the_other_process_goes_on() -> None:
+    dispatch = Dispatch(lambda: False)
+    dead, other = flights(dispatch, 2)
+    admit(dispatch, 1, 2, 3, 4)
+    assert [taken(dispatch, flight) for flight in (dead, other, dead, other)] == [1, 2, 3, 4]
+    crash(dispatch, dead, 1, 3)
+    (fresh,) = flights(dispatch, 1)
+    admit(dispatch, 5, 6, 7)
+
+    assert [taken(dispatch, other), taken(dispatch, fresh)] == [5, 1]
+    assert fresh.lonely
+    # Nothing beside the suspect, and the second one waits for the first; what is new goes past them.
+    assert [taken(dispatch, fresh), taken(dispatch, other), taken(dispatch, other)] == [None, 6, None]
+    for number in (2, 4, 5):
+        land(dispatch, other, number)
+    assert taken(dispatch, other) == 7
+    land(dispatch, other, 6)
+    land(dispatch, other, 7)
+    assert taken(dispatch, other) is None
+    land(dispatch, fresh, 1)
+    assert {taken(dispatch, other), taken(dispatch, fresh)} == {3, None}
+
+
+def test_a_suspect_is_not_tried_in_the_last_process_while_another_is_coming() -> None:
+    coming = True
+    dispatch = Dispatch(lambda: coming)
+    dead, last = flights(dispatch, 2)
+    admit(dispatch, 1, 2)
+    assert [taken(dispatch, dead), taken(dispatch, last)] == [1, 2]
+    crash(dispatch, dead, 1)
+    land(dispatch, last, 2)
+    admit(dispatch, 3)
+
+    assert taken(dispatch, last) == 3
+    land(dispatch, last, 3)
+    assert taken(dispatch, last) is None
+    coming = False
+    assert taken(dispatch, last) == 1
+
+
+def test_a_process_is_emptied_for_a_suspect_while_others_take_what_is_new() -> None:
+    """Also for a new job about a picture over which a process has died."""
+    dispatch = Dispatch(lambda: False)
+    one, two, three = flights(dispatch, 3)
+    admit(dispatch, 1, 2, 3)
+    assert [taken(dispatch, flight) for flight in (one, two, three)] == [1, 2, 3]
+    dispatch.quarantine.strike(pending(9).fingerprint)
+    dispatch.admit(pending(4, picture(9)))
+    admit(dispatch, 5, 6, 7)
+
+    assert [taken(dispatch, three), taken(dispatch, one), taken(dispatch, two)] == [5, None, 6]
+    land(dispatch, one, 1)
+    assert taken(dispatch, one) == 4
+    assert one.lonely
+
+
+def test_what_was_sent_and_not_begun_with_is_no_suspect() -> None:
+    dispatch = Dispatch(lambda: True)
+    dead, other = flights(dispatch, 2)
+    admit(dispatch, 1, 2, 3)
+    assert [taken(dispatch, dead), taken(dispatch, other), taken(dispatch, dead)] == [1, 2, 3]
+
+    crash(dispatch, dead, 1)
+
+    assert taken(dispatch, other) == 3
+    assert taken(dispatch, other) is None
+
+
+@given(
+    processes=st.integers(1, 4),
+    jobs=st.integers(1, 30),
+    deadly=st.frozensets(st.integers(1, 30), max_size=3),
+    seed=st.integers(0, 1 << 32),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_job_ends_and_only_those_that_kill_fail(
+    processes: int, jobs: int, deadly: frozenset[int], seed: int
+) -> None:
+    """However long what takes: a wake-up that were lost would leave a job lying."""
+    deadly = frozenset(number for number in deadly if number <= jobs)
+    asked = [pending(number, bulk=bool(number % 3)) for number in range(1, jobs + 1)]
+    random = Random(seed)  # noqa: S311 - chance, not secrecy
+
+    async def run() -> list[int]:
+        dispatch = Dispatch(lambda: False)
+        async with lives(dispatch, processes, lambda: ScriptedProcess(lambda: random.randrange(6), deadly)) as deaths:
+            for one in asked:
+                dispatch.admit(one)
+                for _ in range(random.randrange(3)):
+                    await asyncio.sleep(0)
+            async with asyncio.timeout(20):
+                while dispatch.depth:  # noqa: ASYNC110 - it says so through nothing else
+                    await asyncio.sleep(0)
+        return deaths
+
+    deaths = asyncio.run(run())
+
+    answers = {one.number: one._answers[0] for one in asked}
+    assert {number for number, answer in answers.items() if answer.reason == "engine_crash"} == deadly
+    assert {answers[number].status for number in answers.keys() - deadly} <= {Status.OK}
+    # Each kills once among others, perhaps together with another one that kills, and once alone.
+    assert len(deadly) <= len(deaths) <= 2 * len(deadly)
