@@ -56,7 +56,7 @@ def crash(dispatch: Dispatch, flight: Flight, *begun: int) -> None:
 
 
 def test_the_process_with_the_most_room_gets_the_job() -> None:
-    dispatch = Dispatch(lambda: False)
+    dispatch = Dispatch(100, lambda: False)
     one, other = flights(dispatch, 2)
     admit(dispatch, 1, 2, 3, 4)
 
@@ -69,7 +69,7 @@ def test_the_process_with_the_most_room_gets_the_job() -> None:
 
 
 async def test_who_left_a_job_to_another_is_woken_for_the_next_one() -> None:
-    dispatch = Dispatch(lambda: False)
+    dispatch = Dispatch(100, lambda: False)
     one, other = flights(dispatch, 2)
     admit(dispatch, 1, 2, 3)
     assert taken(dispatch, one) == 1
@@ -85,7 +85,7 @@ async def test_who_left_a_job_to_another_is_woken_for_the_next_one() -> None:
 
 
 def test_a_process_that_is_being_sent_a_picture_keeps_nobody_waiting() -> None:
-    dispatch = Dispatch(lambda: False)
+    dispatch = Dispatch(100, lambda: False)
     one, other = flights(dispatch, 2)
     admit(dispatch, 1, 2, 3, 4)
 
@@ -96,7 +96,7 @@ def test_a_process_that_is_being_sent_a_picture_keeps_nobody_waiting() -> None:
 
 
 def test_a_full_process_leaves_its_share_to_the_other() -> None:
-    dispatch = Dispatch(lambda: False)
+    dispatch = Dispatch(100, lambda: False)
     one, other = flights(dispatch, 2, room=1)
     admit(dispatch, 1, 2, 3)
 
@@ -106,7 +106,7 @@ def test_a_full_process_leaves_its_share_to_the_other() -> None:
 
 
 def test_a_repeated_picture_goes_where_it_is_remembered_if_that_costs_nothing() -> None:
-    dispatch = Dispatch(lambda: False)
+    dispatch = Dispatch(100, lambda: False)
     one, other = flights(dispatch, 2)
     admit(dispatch, 1, 2)
     assert [taken(dispatch, one), taken(dispatch, other)] == [1, 2]
@@ -121,7 +121,7 @@ def test_a_repeated_picture_goes_where_it_is_remembered_if_that_costs_nothing() 
 
 
 def test_what_is_urgent_goes_first_wherever_there_is_room() -> None:
-    dispatch = Dispatch(lambda: False)
+    dispatch = Dispatch(100, lambda: False)
     one, other = flights(dispatch, 2, room=1)
     for one_pending in (pending(1, bulk=True), pending(2, bulk=True), pending(3)):
         dispatch.admit(one_pending)
@@ -130,7 +130,7 @@ def test_what_is_urgent_goes_first_wherever_there_is_room() -> None:
 
 
 def test_an_overdue_process_is_given_nothing() -> None:
-    dispatch = Dispatch(lambda: False)
+    dispatch = Dispatch(100, lambda: False)
     one, other = flights(dispatch, 2)
     one.overdue = True
     admit(dispatch, 1, 2)
@@ -139,7 +139,7 @@ def test_an_overdue_process_is_given_nothing() -> None:
 
 
 def test_suspects_are_tried_one_at_a_time_and_the_other_process_goes_on() -> None:
-    dispatch = Dispatch(lambda: False)
+    dispatch = Dispatch(100, lambda: False)
     dead, other = flights(dispatch, 2)
     admit(dispatch, 1, 2, 3, 4)
     assert [taken(dispatch, flight) for flight in (dead, other, dead, other)] == [1, 2, 3, 4]
@@ -163,7 +163,7 @@ def test_suspects_are_tried_one_at_a_time_and_the_other_process_goes_on() -> Non
 
 def test_a_suspect_is_not_tried_in_the_last_process_while_another_is_coming() -> None:
     coming = True
-    dispatch = Dispatch(lambda: coming)
+    dispatch = Dispatch(100, lambda: coming)
     dead, last = flights(dispatch, 2)
     admit(dispatch, 1, 2)
     assert [taken(dispatch, dead), taken(dispatch, last)] == [1, 2]
@@ -180,7 +180,7 @@ def test_a_suspect_is_not_tried_in_the_last_process_while_another_is_coming() ->
 
 def test_a_process_is_emptied_for_a_suspect_while_others_take_what_is_new() -> None:
     """Also for a new job about a picture over which a process has died."""
-    dispatch = Dispatch(lambda: False)
+    dispatch = Dispatch(100, lambda: False)
     one, two, three = flights(dispatch, 3)
     admit(dispatch, 1, 2, 3)
     assert [taken(dispatch, flight) for flight in (one, two, three)] == [1, 2, 3]
@@ -195,7 +195,7 @@ def test_a_process_is_emptied_for_a_suspect_while_others_take_what_is_new() -> N
 
 
 def test_what_was_sent_and_not_begun_with_is_no_suspect() -> None:
-    dispatch = Dispatch(lambda: True)
+    dispatch = Dispatch(100, lambda: True)
     dead, other = flights(dispatch, 2)
     admit(dispatch, 1, 2, 3)
     assert [taken(dispatch, dead), taken(dispatch, other), taken(dispatch, dead)] == [1, 2, 3]
@@ -222,7 +222,7 @@ def test_every_job_ends_and_only_those_that_kill_fail(
     random = Random(seed)  # noqa: S311 - chance, not secrecy
 
     async def run() -> list[int]:
-        dispatch = Dispatch(lambda: False)
+        dispatch = Dispatch(100, lambda: False)
         async with lives(dispatch, processes, lambda: ScriptedProcess(lambda: random.randrange(6), deadly)) as deaths:
             for one in asked:
                 dispatch.admit(one)
