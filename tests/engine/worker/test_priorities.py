@@ -76,6 +76,9 @@ def test_bulk_jobs_read_little_beside_it(desk: Desk, monkeypatch: pytest.MonkeyP
         read[0] += len(entries)
         return real(model, entries)
 
+    # After it the opening of the prompt is there.
+    desk.submit(make_picture(0), probes()[:1], number=99)
+    turns_until_done(desk, 99)
     monkeypatch.setattr(decode, "decode", counted)
     desk.submit(make_picture(0), UPLOAD, number=100)
     turns_until_done(desk, 100)
@@ -144,7 +147,7 @@ def test_several_that_come_at_once_find_places_that_bulk_jobs_leave(desk: Desk) 
     assert in_work(desk) == list(range(101, 101 + places))
     desk.finish()
     desk.assert_empty()
-    ended = [said.job for said in desk.said if isinstance(said, Done)]
+    ended = [said.job for said in desk.said if isinstance(said, Done) and said.job not in {98, 99}]
     assert sorted(ended[: places + 2]) == list(range(101, 101 + places + 2))
     for number in range(1, 11):
         assert [answer.status for answer in desk.answers(number).values()] == [Status.OK] * len(UPLOAD)
