@@ -138,9 +138,9 @@ class Scheduler:
         job = self._first_in_line()
         if job is None or any(other.way_in is not None and other.urgent >= job.urgent for other in self._active):
             return
-        if not self._fits(job, ()):
+        if job.urgent and not self._fits(job):
             self._make_room(job)
-        if self._fits(job, ()) and not self._rests(job, self._clock()):
+        if self._fits(job) and not self._rests(job, self._clock()):
             self._enter(job)
 
     def _first_in_line(self) -> Job | None:
@@ -150,7 +150,7 @@ class Scheduler:
         ready = [job for job in self._waiting if job.prepared and job.urgent == most.urgent]
         return min(ready, key=lambda job: job.urgency, default=None)
 
-    def _fits(self, job: Job, without: Sequence[Job]) -> bool:
+    def _fits(self, job: Job, without: Sequence[Job] = ()) -> bool:
         """Whether it may enter once these have left. Bulk jobs leave room for a synchronous one; but where none is in,
         one may take all that is left, or it would wait for ever in a small context, or beside many synchronous ones."""
         beside = [other for other in self._active if other not in without]
@@ -162,16 +162,16 @@ class Scheduler:
         return len(beside) < places and self._room.fits(job, job.prefix, keeps=keeps, without=without)
 
     def _make_room(self, job: Job) -> None:
-        """Bulk jobs give way to a synchronous one, the last to come first, where that is enough."""
+        """Bulk jobs leave their places, the last to come first, where that is enough."""
         movable = [
             other
             for other in self._active
             # One that is asked again alone waited longest: it would come in first again.
             if not other.urgent and not other.alone and other.gave_way < _MOST_GIVEN_WAY
         ]
-        if not job.urgent or not self._fits(job, movable):
+        if not self._fits(job, movable):
             return
-        while not self._fits(job, ()):
+        while not self._fits(job):
             other = movable.pop()
             other.gave_way += 1
             self._put_back(other)

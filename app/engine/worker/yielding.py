@@ -6,7 +6,7 @@ Little, but never nothing: uploads that follow each other without a pause must n
 #: Of the tokens that synchronous jobs read in steps, bulk jobs read as many again as one in so many. On a processor the
 #: second token of a step costs half a step, and one of many about a twentieth: see docs/performance.md.
 _ONE_IN = 8
-#: More in one step would be felt in that step, and what was not used then is not saved up.
+#: More in one step would be felt in that step. Nor is more saved up for later ones.
 _MOST_IN_A_STEP = 2
 #: After the step of a bulk job's picture no other comes before so many times its length has passed.
 _REST = 15
