@@ -34,14 +34,12 @@ class Patience:
         """From a job's deadline to the end of patience."""
         if self._fixed_s is not None:
             return self._fixed_s
-        return max(_LEAST_S, _BUSIER * self._longest_s)
+        return max(_LEAST_S, _BUSIER * max(self._reckoned_s, *self._learnt_s, 0.0))
 
     @property
     def doubt_s(self) -> float:
         """From a job's deadline until the process is overdue: as long as the longest call that is known of, so that no
-        picture that takes as long as others makes it look so; one that takes longer does once, and is learnt."""
-        return min(self.grace_s, max(_LEAST_DOUBT_S, self._longest_s))
-
-    @property
-    def _longest_s(self) -> float:
-        return max(self._reckoned_s, *self._learnt_s, 0.0)
+        picture that takes as long as others makes it look so; one that takes longer does once, and is learnt. What was
+        reckoned at the start, when the machine may have been busy with it, counts until enough was measured."""
+        reckoned_s = 0.0 if len(self._learnt_s) == _REMEMBERED else self._reckoned_s
+        return min(self.grace_s, max(_LEAST_DOUBT_S, reckoned_s, *self._learnt_s))

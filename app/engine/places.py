@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.errors import ConfigurationError
 
-#: As `nvidia-smi -L` and `rocminfo` print them: a number, or an id that stays when cards are added or taken out.
+#: As `nvidia-smi -L`, `rocm-smi` and `rocminfo` print them: a number, or an id that stays when cards come and go.
 _GPU = re.compile(r"0|[1-9]\d{0,2}|(GPU|MIG)-[0-9A-Za-z][0-9A-Za-z/-]{0,99}")
 
 

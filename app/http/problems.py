@@ -50,6 +50,7 @@ STATUS: Mapping[type[PortcullisError], int] = {
     errors.ChatTemplateUnusable: 503,
     errors.ModelFileMissing: 503,
     errors.ModelFileCorrupt: 503,
+    errors.GpuMissing: 503,
     errors.TooLittleMemory: 503,
     errors.SchemaUnsupported: 500,
     errors.NoQuestions: 500,

@@ -42,3 +42,20 @@ def test_what_the_operator_says_stands() -> None:
     patience.learn(40.0)
 
     assert patience.grace_s == 0.5
+
+
+def test_doubt_begins_before_patience_ends_and_not_before_the_longest_call_does() -> None:
+    assert Patience(None, longest_call_s=0.01).doubt_s == 2.0
+    assert Patience(None, longest_call_s=20.0).doubt_s == 20.0
+    assert Patience(0.5, longest_call_s=20.0).doubt_s == 0.5
+
+
+def test_what_jobs_took_takes_the_place_of_what_was_reckoned_for_the_doubt() -> None:
+    patience = Patience(None, longest_call_s=20.0)
+
+    for _ in range(63):
+        patience.learn(3.0)
+    assert patience.doubt_s == 20.0
+    patience.learn(3.0)
+    assert patience.doubt_s == 3.0
+    assert patience.grace_s == 60.0

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.domain import EngineState
+from app.domain import EngineProcessInfo, EngineState
 from tests.http.rig import CONTRABAND, POLICY, Rig
 
 
@@ -239,12 +239,19 @@ async def test_alive_and_ready(rig: Rig) -> None:
     async with rig.client(None) as client:
         assert (await client.get("/healthz")).json() == {"status": "ok"}
         ready = await client.get("/readyz")
-        assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+        assert (ready.status_code, ready.json()["status"], ready.json()["engine"]) == (200, "ready", "ready")
+        rig.engine_is(detail="gpu 1: /srv/secret.gguf is missing")
+        degraded = await client.get("/readyz")
+        assert (degraded.status_code, degraded.json()["engine"]) == (200, "degraded")
+        assert degraded.json()["components"]["engine"] == "ready"
+        assert "secret" not in degraded.text
+        rig.engine_is(state=EngineState.OVERDUE, detail="model file /srv/secret.gguf is missing")
         rig.not_ready.update(engine="model file /srv/secret.gguf is missing", store="no connection")
         answer = await client.get("/readyz")
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["components"] == {"engine": "not_ready", "store": "not_ready", "policy": "ready"}
+    assert answer.json()["engine"] == "overdue"
     assert "engine, store" in answer.json()["detail"]
     assert "secret" not in answer.text
     assert int(answer.headers["retry-after"]) > 0
@@ -252,7 +259,10 @@ async def test_alive_and_ready(rig: Rig) -> None:
 
 async def test_status_says_why(rig: Rig) -> None:
     rig.not_ready["engine"] = "loading the model"
-    rig.engine_is(demonstration=True, state=EngineState.STARTING, detail="loading the model", restarts=2)
+    process = EngineProcessInfo("gpu 0", EngineState.STARTING, "loading the model", jobs=1)
+    rig.engine_is(
+        demonstration=True, state=EngineState.STARTING, detail="loading the model", restarts=2, processes=(process,)
+    )
     rig.policy_path.write_text(POLICY.replace("then: reject", "then: pass"))
     assert await rig.ruleset.reload() is False
     async with rig.client("policy") as client:
@@ -260,6 +270,10 @@ async def test_status_says_why(rig: Rig) -> None:
     assert (status["version"], status["demo"], status["ready"]) == ("1.2.3", True, False)
     assert status["components"]["engine"] == "loading the model"
     assert (status["engine"]["state"], status["engine"]["restarts"]) == ("starting", 2)
+    assert status["engine"]["degraded"] is False
+    assert status["engine"]["processes"] == [
+        {"name": "gpu 0", "state": "starting", "detail": "loading the model", "restarts": 0, "jobs": 1}
+    ]
     assert status["ruleset"]["digest"] == rig.ruleset.current.digest
     assert status["ruleset"]["problems"][0]["line"] > 1
     assert status["ruleset"]["failed_at"]

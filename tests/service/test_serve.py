@@ -10,7 +10,7 @@ import pytest
 import skimage
 from PIL import Image
 
-from tests.service.conftest import SAMPLES, Service, wait_until
+from tests.service.conftest import READY_WITHIN_S, SAMPLES, Service, wait_until
 
 
 def innocent_page() -> bytes:
@@ -118,8 +118,12 @@ def test_what_the_model_has_not_answered_by_the_deadline_is_review_never_pass(se
             # One that nobody has sent before: what is known of a picture is not asked again.
             files = {"file": ("a.png", never_seen())}
             decision = client.post("/v1/moderate", params={"wait": "3"}, files=files).json()
+            wait_until(lambda: not client.get("/readyz").is_success, "readiness tells of it", READY_WITHIN_S)
+            told = client.get("/readyz").json()
     finally:
         engine.resume()
+    assert told["engine"] in {"overdue", "restarting"}
+    service.wait_ready()
     assert (decision["outcome"], decision["degraded"]) == ("review", True)
     assert "probes.violence: timeout" in " ".join(decision["degraded_by"])
 

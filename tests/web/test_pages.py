@@ -104,6 +104,14 @@ async def test_only_reviewers_are_offered_the_original(rig: Rig) -> None:
     assert "/review" not in mine
 
 
+async def test_an_engine_with_fewer_processes_is_told_of_and_decides_as_ever(rig: Rig) -> None:
+    rig.engine_is(detail="gpu 1: the engine process was ended by SIGKILL")
+    text = (await page(rig, "/", "moderate")).text
+    assert "gpu 1: the engine process was ended by SIGKILL" in text
+    assert "The model is not ready" not in text
+    assert not (await rig.decide())["degraded"]
+
+
 async def test_a_degraded_decision_says_what_is_unknown(rig: Rig) -> None:
     rig.engine_is(state=EngineState.FAILED)
     rig.reader.finding = TextFinding(status=Status.TIMEOUT, reason="deadline")
