@@ -17,6 +17,8 @@ from app.engine.remote.faults import RemoteFault
 
 #: A completion of ours with its logarithms takes a tenth of it.
 _MAX_ANSWER_BYTES = 1 << 20
+#: Each takes the event loop that everybody shares a few microseconds: a million of one byte would take seconds.
+_MAX_PIECES = 8192
 _MAX_SAID_CHARACTERS = 300
 #: Below the 5 s after which most servers close a connection that is idle: a request must not cross that on its way.
 _IDLE_S = 2.0
@@ -104,10 +106,11 @@ async def _read(response: httpx.Response) -> bytes:
     """Raw: a compressed body, which nobody asked for, could unfold to any size."""
     if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise RemoteFault(Reason.MALFORMED_ANSWER, "the server's answer is compressed, unasked", harm=True)
-    data = bytearray()
+    data, pieces = bytearray(), 0
     async for chunk in response.aiter_raw():
         data += chunk
-        if len(data) > _MAX_ANSWER_BYTES:
+        pieces += 1
+        if len(data) > _MAX_ANSWER_BYTES or pieces > _MAX_PIECES:
             raise RemoteFault(Reason.MALFORMED_ANSWER, "the server's answer is too large", harm=True)
     return bytes(data)
 

@@ -40,6 +40,7 @@ from tests.engine.remote.scripted import (
 )
 
 ONE = probes()[:1]
+SURE = [{"token": "Yes", "logprob": -0.1}]
 
 
 async def answer_of(script: Script, **changes: Any) -> tuple[Answer, list[str]]:
@@ -145,6 +146,35 @@ async def test_an_endless_answer_is_cut_off() -> None:
     answer, _ = await answer_of(after(1, http(200, b" " * (client._MAX_ANSWER_BYTES + 1))))
 
     assert (answer.status, answer.reason) == (Status.FAILED, "malformed_answer")
+
+
+CHUNKED = b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n"
+#: A good answer, if it were not for the space before it.
+CRUMBS = b" " * 20_000 + listed(**YES).partition(b"\r\n\r\n")[2]
+HOSTILE = {
+    "in crumbs": (CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in CRUMBS) + b"0\r\n\r\n", "malformed_answer"),
+    "without end": (CHUNKED + (b"10000\r\n" + b" " * 65536 + b"\r\n") * 20, "malformed_answer"),
+    "half, then silence": (b'HTTP/1.1 200 x\r\nContent-Length: 500\r\n\r\n{"choices"', "engine_timeout"),
+    "of any length": (b"HTTP/1.1 200 x\r\nContent-Length: 99999999999999999999\r\n\r\n{}", "engine_timeout"),
+    "of less than nothing": (b"HTTP/1.1 200 x\r\nContent-Length: -5\r\n\r\n", "engine_unavailable"),
+    "of two lengths": (b"HTTP/1.1 200 x\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\n{}", "engine_unavailable"),
+    "about to come": (b"HTTP/1.1 100 x\r\n\r\n" * 2000, "engine_timeout"),
+    "of headers": (b"HTTP/1.1 200 x\r\n" + b"A: b\r\n" * 50_000, "engine_unavailable"),
+    "of one header": (b"HTTP/1.1 200 x\r\nA: " + b"b" * 500_000, "engine_unavailable"),
+    "in another protocol": (b"HTTP/1.1 101 x\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + b"x" * 100, None),
+    "of no end of tokens": (listed(**{f"Yes{n}": -9.0 for n in range(5000)}), "malformed_answer"),
+    "that says one thing often": (completion(logprobs={"content": [{"top_logprobs": SURE * 30}]}), "malformed_answer"),
+}
+
+
+@pytest.mark.parametrize(("answer", "reason"), HOSTILE.values(), ids=HOSTILE.keys())
+async def test_an_answer_made_to_harm_ends_soon_and_is_none(answer: bytes, reason: str | None) -> None:
+    found, asked = await answer_of(lambda _: answer, timeout_s=3.0, attempts=2)
+
+    assert found.status in {Status.FAILED, Status.TIMEOUT}
+    assert reason is None or found.reason == reason
+    assert (found.log_yes, found.log_no) == (None, None)
+    assert len(asked) <= 2
 
 
 async def test_a_compressed_answer_is_not_unfolded() -> None:
