@@ -138,7 +138,7 @@ class World:
         return Counter({(one.settled.value, one.rule): one.pictures for one in count.groups})
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(uploads=_UPLOADS, in_force=_KEEPINGS, edit=_KEEPINGS)
 def test_the_preview_is_what_the_run_deletes(
     server: SqliteServer | PostgresServer, uploads: Sequence[Upload], in_force: Keeping, edit: Keeping
