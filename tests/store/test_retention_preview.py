@@ -124,7 +124,9 @@ class World:
             return terms
 
         after = (await self.log.head()).seq
-        removed = await Retention(self.records, self.files, terms=now, clock=lambda: _NOW).remove_expired()
+        removed = await Retention(
+            self.records, self.files, terms=now, clock=lambda: _NOW, steady=lambda: True
+        ).remove_expired()
         await self.log.seal(limit=1000)
         bodies = [event_of(entry).body for entry in await self.log.entries(after_seq=after, limit=1000)]
         assert len(bodies) == removed
