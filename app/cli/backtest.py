@@ -4,11 +4,11 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Self
 
 import typer
 from rich.console import Console
@@ -64,12 +64,12 @@ def backtest(
         raise ConfigurationError("--plot draws what --sweep moves: add for instance `--sweep reject=0.5..0.99`")
     with ExitStack() as stack:
         # Both before the work begins: nobody wants to hear at its end that its result cannot be kept.
-        out = stack.enter_context(_begun(flips, "--flips")) if flips else None
-        drawing = stack.enter_context(_begun(plot_to, "--plot")) if plot_to else None
+        out = stack.enter_context(_Result(flips, "--flips")) if flips else None
+        drawing = stack.enter_context(_Result(plot_to, "--plot")) if plot_to else None
 
         def keep(found: Sequence[Flip]) -> None:
             if out is not None:
-                out.writelines(f"{flip.model_dump_json()}\n" for flip in found)
+                out.write("".join(f"{flip.model_dump_json()}\n" for flip in found))
 
         bar = Progress(
             "deciding again",
@@ -99,11 +99,35 @@ def backtest(
         _print(console, report)
 
 
-def _begun(path: Path, option: str) -> TextIO:
-    try:
-        return path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{option}: {path} cannot be written: {error.strerror or error}") from error
+class _Result:
+    """A file that an option names. Raises ConfigurationError as soon as it cannot be written."""
+
+    def __init__(self, path: Path, option: str) -> None:
+        self._path = path
+        self._option = option
+        with self._named():
+            self._file = path.open("w", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._named():
+            self._file.close()
+
+    def write(self, text: str) -> None:
+        """It is in the file then: a full disk is no news for the end of a long run."""
+        with self._named():
+            self._file.write(text)
+            self._file.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            said = f"{self._option}: {self._path} cannot be written: {error.strerror or error}"
+            raise ConfigurationError(said) from error
 
 
 async def _run(settings: Settings, plan: Plan) -> Report:

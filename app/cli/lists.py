@@ -122,9 +122,9 @@ def _replace(path: Path, data: bytes) -> None:
             os.fsync(stream.fileno())
         Path(name).chmod(stat.S_IMODE(target.stat().st_mode))
         Path(name).replace(target)
-    except OSError:
+    except OSError as error:
         Path(name).unlink(missing_ok=True)
-        raise
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}; it is as it was") from error
 
 
 def _usable(rules_dir: Path, name: str | None) -> tuple[KeywordList, ...]:

@@ -1,7 +1,6 @@
 """Uploaded pictures as files: `ab/cd/abcd….bin` with its preview `abcd….preview.jpg` beside it."""
 
 import asyncio
-import errno
 import fcntl
 import hashlib
 import os
@@ -16,20 +15,19 @@ from typing import TypeVar
 from app.domain import Image
 from app.errors import NotFound, StoreUnavailable
 from app.store.intact import IntactFiles
+from app.store.room import LEAST_FREE_BYTES, require_room
 
 T = TypeVar("T")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BATCH = 200
-#: Less than this is full, in bytes: a few of the largest uploads, and the database that mostly lies beside them.
-_LEAST_FREE_BYTES = 64 << 20
 
 
 class LocalEvidenceStore:
     """A folder that several processes may use at once. Files are written whole or not at all, for the service's user
     alone. A name is only ever made from 64 hex digits, so that no request can point elsewhere."""
 
-    def __init__(self, root: Path, *, least_free_bytes: int = _LEAST_FREE_BYTES) -> None:
+    def __init__(self, root: Path, *, least_free_bytes: int = LEAST_FREE_BYTES) -> None:
         self._root = root
         self._least_free_bytes = least_free_bytes
         self._intact = IntactFiles()
@@ -39,7 +37,7 @@ class LocalEvidenceStore:
         await _in_thread(self._require_room)
 
     async def put(self, image: Image, data: bytes) -> None:
-        """Raises StoreUnavailable."""
+        """Raises StoreUnavailable, also when there is no room for much more."""
         await _in_thread(self._put, image.facts.sha256, data, image.preview)
 
     async def get(self, sha256: str) -> bytes:
@@ -75,14 +73,7 @@ class LocalEvidenceStore:
             yield batch
 
     def _require_room(self) -> None:
-        folder = self._root if self._root.exists() else self._root.parent
-        system = os.statvfs(folder)
-        if system.f_flag & os.ST_RDONLY:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-        if system.f_bavail * system.f_frsize < self._least_free_bytes:
-            raise OSError(errno.ENOSPC, f"less than {self._least_free_bytes >> 20} MiB are left")
+        require_room(self._root if self._root.exists() else self._root.parent, self._least_free_bytes)
 
     def _put(self, sha256: str, data: bytes, preview: bytes) -> None:
         picture, beside = self._picture(sha256), self._preview(sha256)
@@ -98,6 +89,9 @@ class LocalEvidenceStore:
                 # Who wrote it may have been killed before its name was on the disk.
                 _sync_folder(picture.parent)
             else:
+                # The rest is the database's, which mostly lies on the same disk: verdicts and the audit log go on, and
+                # so does retention, which makes room.
+                self._require_room()
                 # The preview first: where there is a picture, there is something to show for it.
                 _write(beside, preview)
                 _write(picture, data)

@@ -19,6 +19,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.errors import PortcullisError, StoreUnavailable
 from app.store.commits import Commits
 from app.store.migrate import upgrade
+from app.store.room import LEAST_FREE_BYTES, require_room
 from app.store.urls import driver_url, sqlite_path, thread_url
 from app.store.writer import WriterThread
 
@@ -42,9 +43,12 @@ class Database:
     Everything that a driver raises inside `reading` or `writing` comes out as StoreUnavailable.
     """
 
-    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S, least_free_bytes: int = LEAST_FREE_BYTES
+    ) -> None:
         self._url = driver_url(url)
         self._busy_timeout_s = busy_timeout_s
+        self._least_free_bytes = least_free_bytes
         self._engine = _engine(self._url, busy_timeout_s)
         self._reading = async_sessionmaker(self._engine, class_=AsyncSession, expire_on_commit=False)
         self._writing = async_sessionmaker(
@@ -85,9 +89,13 @@ class Database:
         await self._engine.dispose()
 
     async def ping(self) -> None:
-        """Raises StoreUnavailable when the database does not answer."""
+        """Raises StoreUnavailable when the database does not answer, or has no room for much more: SQLite reads from a
+        full disk as if nothing were."""
         async with self.reading() as session:
             await session.connection()
+        if self._file is not None:
+            with _translated():
+                await asyncio.to_thread(require_room, self._file.path.parent, self._least_free_bytes)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
@@ -153,7 +161,7 @@ class _OpenFile:
     that is written is lost when the process ends."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._identity = self._look()
 
     def require_there(self) -> None:
@@ -164,7 +172,7 @@ class _OpenFile:
 
     def _look(self) -> tuple[int, int] | None:
         try:
-            found = self._path.stat()
+            found = self.path.stat()
         except OSError:
             return None
         return found.st_dev, found.st_ino

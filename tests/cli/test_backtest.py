@@ -63,6 +63,12 @@ def test_what_cannot_be_written_is_said_before_the_work_begins(run: Run, tmp_pat
         run("--sweep", "reject=0.5..0.99", option, str(tmp_path / "nowhere" / "it"))
 
 
+@pytest.mark.parametrize("option", ["--flips", "--plot"])
+def test_a_disk_that_is_full_is_named(run: Run, option: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{option}: /dev/full cannot be written: No space left on device"):
+        run("--sweep", "reject=0.5..0.99", option, "/dev/full")
+
+
 def test_a_drawing_of_nothing_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="--plot draws what --sweep moves"):
         run("--plot", str(tmp_path / "reject.svg"))

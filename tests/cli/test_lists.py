@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from app.cli.lists import commands
 from app.errors import ConfigurationError, PolicyInvalid
+from tests.store.test_out_of_reach import files_of_at_most
 
 LIST = "---\ncategory: contraband\nseverity: high\nlanguages: en, zh\n---\nfake passport\n假护照"
 
@@ -112,3 +113,12 @@ def test_what_would_break_the_list_is_refused(rules: Path, arguments: tuple[str,
 def test_one_line_is_added_and_no_more(rules: Path, arguments: tuple[str, ...]) -> None:
     assert isinstance(_run(rules, "add", "contraband", *arguments).exception, ConfigurationError)
     assert (rules / "contraband.txt").read_text(encoding="utf-8") == LIST
+
+
+def test_a_list_that_finds_no_room_is_as_it_was(rules: Path) -> None:
+    with files_of_at_most(len(LIST)):
+        done = _run(rules, "add", "contraband", "forged papers")
+    assert isinstance(done.exception, ConfigurationError)
+    assert "cannot be written: File too large; it is as it was" in done.exception.detail
+    assert (rules / "contraband.txt").read_text(encoding="utf-8") == LIST
+    assert sorted(path.name for path in rules.iterdir()) == ["contraband.txt", "more.txt"]

@@ -1,12 +1,16 @@
 """When the disk, the file or the turn to write is not to be had."""
 
 import asyncio
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from app.errors import StoreUnavailable
+from app.errors import NotFound, StoreUnavailable
 from app.store import Database, LocalEvidenceStore, SqlTicks
+from tests.store import samples
 from tests.store.databases import SqliteServer, opened
 
 
@@ -65,3 +69,50 @@ async def test_a_full_disk_is_said_before_an_upload_is_lost_to_it(tmp_path: Path
     await LocalEvidenceStore(tmp_path / "evidence").ping()
     with pytest.raises(StoreUnavailable, match="MiB are left"):
         await LocalEvidenceStore(tmp_path / "evidence", least_free_bytes=1 << 60).ping()
+
+
+async def test_pictures_leave_the_last_of_the_disk_to_the_database(tmp_path: Path) -> None:
+    full = LocalEvidenceStore(tmp_path, least_free_bytes=1 << 60)
+    with pytest.raises(StoreUnavailable, match="MiB are left"):
+        await full.put(samples.image(b"one"), b"one")
+    assert _files(tmp_path) == []
+
+
+async def test_a_database_on_a_full_disk_is_not_ready(sqlite: SqliteServer) -> None:
+    database = Database(sqlite.new_url(), least_free_bytes=1 << 60)
+    await database.start()
+    try:
+        with pytest.raises(StoreUnavailable):
+            await database.ping()
+        assert await SqlTicks(database).take("sweep", 1), "as long as there is some room it is used"
+    finally:
+        await database.aclose()
+
+
+@pytest.mark.parametrize("limit_bytes", [0, 5, 3000])
+async def test_a_picture_that_finds_no_room_leaves_nothing_behind(tmp_path: Path, limit_bytes: int) -> None:
+    """The preview has four letters and more, the picture 4,000."""
+    store, data = LocalEvidenceStore(tmp_path), b"four" * 1000
+    image = samples.image(data)
+    with files_of_at_most(limit_bytes), pytest.raises(StoreUnavailable, match="File too large"):
+        await store.put(image, data)
+    assert not any(name.startswith(".") for name in _files(tmp_path))
+    with pytest.raises(NotFound):
+        await store.get(image.facts.sha256)
+
+    await store.put(image, data)
+    assert await store.get(image.facts.sha256) == data
+
+
+def _files(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file()]
+
+
+@contextmanager
+def files_of_at_most(limit_bytes: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

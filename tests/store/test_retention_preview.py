@@ -124,7 +124,9 @@ class World:
             return terms
 
         after = (await self.log.head()).seq
-        removed = await Retention(self.records, self.files, terms=now, clock=lambda: _NOW).remove_expired()
+        removed = await Retention(
+            self.records, self.files, terms=now, clock=lambda: _NOW, steady=lambda: True
+        ).remove_expired()
         await self.log.seal(limit=1000)
         bodies = [event_of(entry).body for entry in await self.log.entries(after_seq=after, limit=1000)]
         assert len(bodies) == removed
@@ -138,7 +140,7 @@ class World:
         return Counter({(one.settled.value, one.rule): one.pictures for one in count.groups})
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(uploads=_UPLOADS, in_force=_KEEPINGS, edit=_KEEPINGS)
 def test_the_preview_is_what_the_run_deletes(
     server: SqliteServer | PostgresServer, uploads: Sequence[Upload], in_force: Keeping, edit: Keeping
