@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
-from app.domain import NO_TEXT, Outcome, ProbeScore, Status, Subject
+from app.domain import NO_TEXT, Outcome, Status, Subject
 from app.errors import PolicyProblem
 from app.policy.cel_syntax import Scalar
 from app.policy.evaluate import Seen
 from app.policy.facts import Facts
 from app.policy.hints import form_hint
+from app.policy.probe_scores import Scored
 from app.policy.reach import ranges_of
 from app.policy.regular import read_regular
 from app.policy.replay import Row, replay
@@ -185,9 +186,9 @@ def _seen(ruleset: Ruleset, given: Mapping[str, Any]) -> Seen:
     return Seen(facts, probes, add_scores(facts, ruleset.policy.scores))
 
 
-def _probe(p: Scalar | None, *, absent: bool) -> ProbeScore:
+def _probe(p: Scalar | None, *, absent: bool) -> Scored:
     if absent:
-        return ProbeScore(status=Status.SKIPPED, reason=NO_TEXT)
+        return Scored(Status.SKIPPED, NO_TEXT)
     if p is None:
-        return ProbeScore(status=Status.FAILED, reason=_NOT_KNOWN)
-    return ProbeScore(status=Status.OK, p=float(p), mass=1.0)
+        return Scored(Status.FAILED, _NOT_KNOWN)
+    return Scored(Status.OK, p=float(p), mass=1.0)

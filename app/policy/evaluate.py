@@ -1,7 +1,8 @@
 """Findings in, evaluation out. Pure: no clock, no I/O; the same ruleset and findings give the same evaluation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from app.domain import (
@@ -9,7 +10,6 @@ from app.domain import (
     Findings,
     LeafTrace,
     Outcome,
-    ProbeScore,
     RuleResult,
     Severity,
     Statement,
@@ -17,23 +17,29 @@ from app.domain import (
     UploadContext,
     Violation,
 )
-from app.policy.bounds import Number, decide
+from app.policy.bounds import decide
 from app.policy.cel_syntax import Scalar
 from app.policy.conditions import Compiler, Condition
-from app.policy.facts import Facts, gather
-from app.policy.probe_scores import score_probes
+from app.policy.facts import Facts
+from app.policy.probe_scores import Scored
 from app.policy.ruleset import CompiledRule, Program, Ruleset
 from app.policy.schema import Policy, StatementText
 from app.policy.scores import CategoryScore, add_scores
+from app.policy.simple import TRUTHS
+from app.policy.truth import FALSE, TRUE, UNKNOWN
 
 
 def evaluate(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_digest: str | None) -> Evaluation:
     """What the ruleset says of an upload. `model_digest` is the model that answered the probes: a calibration holds
     only for the model it was fitted on."""
     seen = see(ruleset, findings, context, model_digest=model_digest)
-    program = ruleset.program_for(seen.facts.known.get("context.surface"))
-    judged = _set_aside(_judge_rules(program, seen.facts), seen.facts)
-    return _conclude(ruleset.policy, program, judged, seen)
+    facts = seen.facts
+    program = ruleset.program_for(facts.known.get("context.surface"))
+    values = {**facts.known, **program.thresholds}
+    results = LeafJudge(program.compiler, values, facts.at_least).all(program.leaves)
+    judged = _set_aside(_judge_rules(program, facts, values, results), facts)
+    traces = _traces(program.leaves, results, values, facts)
+    return _conclude(ruleset.policy, program, judged, seen, _results(ruleset.policy, program, judged, facts, traces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +47,14 @@ class Seen:
     """What the ruleset sees of an upload before any rule is looked at."""
 
     facts: Facts
-    probes: Mapping[str, ProbeScore]
+    probes: Mapping[str, Scored]
     scores: Mapping[str, CategoryScore]
 
 
 def see(ruleset: Ruleset, findings: Findings, context: UploadContext, *, model_digest: str | None) -> Seen:
-    policy = ruleset.policy
-    probes = score_probes(
-        {name: policy.probes[name] for name in dict.fromkeys(question.probe for question in ruleset.needs.probes)},
-        findings,
-        languages=policy.defaults.ask,
-        min_mass=policy.defaults.min_mass,
-        model_digest=model_digest,
-        caption=context.caption,
-    )
-    facts = gather(findings, context, needs=ruleset.needs, probes=probes)
-    return Seen(facts, probes, add_scores(facts, policy.scores))
+    probes = ruleset.scorer.scores(findings, model_digest=model_digest, caption=context.caption)
+    facts = ruleset.gatherer.gather(findings, context, probes)
+    return Seen(facts, probes, add_scores(facts, ruleset.policy.scores))
 
 
 class _Judged(NamedTuple):
@@ -77,37 +75,31 @@ class _Judged(NamedTuple):
     def allows(self) -> bool:
         return self.compiled.allows
 
-    @property
-    def open(self) -> bool:
-        """True or unknown: it has a say."""
-        return self.result is not Truth.FALSE
 
-
-def _judge_rules(program: Program, facts: Facts) -> list[_Judged]:
-    known = {**facts.known, **program.thresholds}
-    judge = LeafJudge(program.compiler, known, facts.at_least)
+def _judge_rules(
+    program: Program, facts: Facts, values: Mapping[str, Scalar], results: Sequence[Truth]
+) -> list[_Judged]:
     judged = []
-    for compiled in program.rules:
-        results = judge.all(compiled.leaves)
-        judged.append(_Judged(compiled, compiled.fold(results), results))
-    return [_unless_vain(one, program, facts) for one in judged] if facts.absent else judged
+    for compiled, pick in zip(program.rules, program.pickers, strict=True):
+        leaves = pick(results)
+        judged.append(_Judged(compiled, compiled.fold(leaves), leaves))
+    return [_unless_vain(one, program, facts, values) for one in judged] if facts.absent else judged
 
 
-def _unless_vain(one: _Judged, program: Program, facts: Facts) -> _Judged:
+def _unless_vain(one: _Judged, program: Program, facts: Facts, values: Mapping[str, Scalar]) -> _Judged:
     """An allow rule that is true whatever a text would say stays true. Where that hangs on what is not known it is
     unknown; no text could change what is left, which is false."""
-    if not one.allows or one.result is not Truth.TRUE or facts.absent.isdisjoint(one.compiled.names):
+    if not one.allows or one.result is not TRUE or facts.absent.isdisjoint(one.compiled.names):
         return one
-    known = {**facts.known, **program.thresholds}
-    leaves = LeafJudge(program.compiler, _there(known, facts), facts.at_least).all(one.compiled.leaves)
+    leaves = LeafJudge(program.compiler, _there(values, facts), facts.at_least).all(one.compiled.leaves)
     result = one.compiled.fold(leaves)
-    if result is Truth.TRUE:
+    if result is TRUE:
         return one
     hangs = any(
-        there is Truth.UNKNOWN and (before is Truth.UNKNOWN or any(name not in known for name in leaf.names))
+        there is UNKNOWN and (before is UNKNOWN or any(name not in values for name in leaf.names))
         for leaf, before, there in zip(one.compiled.leaves, one.leaves, leaves, strict=True)
     )
-    return one._replace(result=result if hangs else Truth.FALSE, leaves=leaves, vain=True)
+    return one._replace(result=result if hangs else FALSE, leaves=leaves, vain=True)
 
 
 class LeafJudge:
@@ -118,22 +110,20 @@ class LeafJudge:
         self._known = known
         self._at_least = at_least
         self._made: Any = None
-        self._judged: dict[str, Truth] = {}
 
     def __call__(self, leaf: Condition) -> Truth:
         return self.all((leaf,))[0]
 
     def all(self, leaves: Iterable[Condition]) -> tuple[Truth, ...]:
-        judged, known, exact = self._judged, self._known, not self._at_least
-        results = []
-        for leaf in leaves:
-            result = judged.get(leaf.text)
-            if result is None:
-                plain = leaf.simple if exact else None  # by far the most common
-                result = self._judge(leaf) if plain is None else plain.judge(known)
-                judged[leaf.text] = result
-            results.append(result)
-        return tuple(results)
+        if self._at_least:
+            return tuple([self._judge(leaf) for leaf in leaves])
+        known, judge = self._known, self._judge
+        return tuple(
+            [
+                judge(leaf) if (simple := leaf.simple) is None else TRUTHS[simple.run(known)]  # by far the most common
+                for leaf in leaves
+            ]
+        )
 
     def _judge(self, leaf: Condition) -> Truth:
         if not self._at_least or not any(name in self._at_least for name in leaf.names):
@@ -158,14 +148,14 @@ def _set_aside(judged: list[_Judged], facts: Facts) -> list[_Judged]:
     while that list has, or may have, a match."""
     allowed: dict[str, str] = {}
     for one in judged:
-        if one.live and one.allows and one.result is Truth.TRUE:
+        if one.result is TRUE and one.allows and one.live:
             for other in one.compiled.rule.overrides:
-                allowed[other] = min(allowed.get(other, one.compiled.rule.id), one.compiled.rule.id)
+                allowed[other] = min(allowed.get(other, one.compiled.id), one.compiled.id)
     if not allowed:
         return judged
     return [
-        one._replace(overridden_by=allowed.get(one.compiled.rule.id))
-        if one.open and not one.allows and not _bound(one.compiled, facts)
+        one._replace(overridden_by=allowed.get(one.compiled.id))
+        if one.result is not FALSE and not one.allows and not _bound(one.compiled, facts)
         else one
         for one in judged
     ]
@@ -175,52 +165,57 @@ def _bound(compiled: CompiledRule, facts: Facts) -> bool:
     return any(facts.known.get(f"keywords.{name}.count") != 0 for name in compiled.binding)
 
 
-def _conclude(policy: Policy, program: Program, judged: list[_Judged], seen: Seen) -> Evaluation:
+def _conclude(
+    policy: Policy, program: Program, judged: Iterable[_Judged], seen: Seen, rules: tuple[RuleResult, ...]
+) -> Evaluation:
     facts, scores = seen.facts, seen.scores
-    deciding = [one for one in judged if one.live and one.open and not one.allows and one.overridden_by is None]
+    open_ = [one for one in judged if one.result is not FALSE and one.live]  # they have a say
+    deciding = [one for one in open_ if not one.allows and one.overridden_by is None]
     outcomes = [outcome for one in deciding if (outcome := _asks(policy, one)) is not None]
-    degraded = [one for one in judged if one.live and one.result is Truth.UNKNOWN and _matters(one, judged)]
+    degraded = [one for one in open_ if one.result is UNKNOWN and _matters(one, open_)]
     outcome = max(outcomes, key=lambda outcome: outcome.severity, default=Outcome.PASS)
-    return Evaluation(
-        outcome=outcome,
-        degraded=bool(degraded),
-        degraded_by=tuple(sorted({line for one in degraded for line in _blame(one, facts)})),
-        violations=_violations(policy, deciding, scores, automated=outcome is Outcome.REJECT),
-        scores={name: score.value for name, score in scores.items()},
-        rules=_results(policy, program, judged, facts),
-        probes=dict(seen.probes),
-        priority=max((_priority(policy, one) for one in deciding), default=Severity.LOW),
-        surface=program.surface,
+    return Evaluation.unchecked(
+        {
+            "outcome": outcome,
+            "degraded": bool(degraded),
+            "degraded_by": tuple(sorted({line for one in degraded for line in _blame(one, facts)})),
+            "violations": _violations(policy, deciding, scores, automated=outcome is Outcome.REJECT),
+            "scores": {name: score.value for name, score in scores.items()},
+            "rules": rules,
+            "probes": {name: probe.published() for name, probe in seen.probes.items()},
+            "priority": max((_priority(policy, one) for one in deciding), default=Severity.LOW),
+            "surface": program.surface,
+        }
     )
 
 
 def _asks(policy: Policy, one: _Judged) -> Outcome | None:
     """The outcome a rule asks for. An allow rule that is unknown counts as false."""
+    if one.result is FALSE:
+        return None
     rule = one.compiled.rule
-    if one.result is Truth.TRUE:
+    if one.result is TRUE:
         return rule.then if isinstance(rule.then, Outcome) else Outcome.PASS
-    if one.result is Truth.UNKNOWN and not one.allows:
-        return rule.on_unknown or policy.defaults.on_unknown
-    return None
+    return None if one.allows else rule.on_unknown or policy.defaults.on_unknown
 
 
-def _matters(one: _Judged, judged: Iterable[_Judged]) -> bool:
-    """An unknown allow rule is missed only where something it names stands."""
+def _matters(one: _Judged, others: Iterable[_Judged]) -> bool:
+    """An unknown allow rule is missed only where something it names stands. `others` are those that have a say."""
     if not one.allows:
         return True
     named = one.compiled.rule.overrides
-    return any(other.live and other.open and other.compiled.rule.id in named for other in judged)
+    return any(other.compiled.id in named for other in others)
 
 
 def _blame(one: _Judged, facts: Facts) -> set[str]:
     lines = {
         line
         for leaf, result in zip(one.compiled.leaves, one.leaves, strict=True)
-        if result is Truth.UNKNOWN
+        if result is UNKNOWN
         for name in leaf.names
         for line in facts.blame.get(name, ())
     }
-    return lines or {f"rules.{one.compiled.rule.id}: evaluation failed"}
+    return lines or {f"rules.{one.compiled.id}: evaluation failed"}
 
 
 def _violations(
@@ -230,22 +225,20 @@ def _violations(
     found = []
     for one in deciding:
         rule = one.compiled.rule
-        if one.result is not Truth.TRUE or not isinstance(rule.then, Outcome):
+        if one.result is not TRUE or not isinstance(rule.then, Outcome):
             continue
         score, reasons = scores.get(rule.category), rule.reason or {}
-        found.append(
-            Violation(
-                rule=rule.id,
-                category=rule.category,
-                outcome=rule.then,
-                score=score.value if score else None,
-                reason=reasons.get(policy.defaults.language, rule.id),
-                reasons=dict(reasons),
-                statement=_statement(rule.statement, automated=automated),
-            )
+        violation = Violation(
+            rule=rule.id,
+            category=rule.category,
+            outcome=rule.then,
+            score=score.value if score else None,
+            reason=reasons.get(policy.defaults.language, rule.id),
+            reasons=dict(reasons),
+            statement=_statement(rule.statement, automated=automated),
         )
-    severity = {name: category.severity for name, category in policy.categories.items()}
-    return tuple(sorted(found, key=lambda one: (-one.outcome.severity, -severity[one.category], one.rule)))
+        found.append((-rule.then.severity, -policy.categories[rule.category].severity, rule.id, violation))
+    return tuple(violation for *_, violation in sorted(found, key=itemgetter(0, 1, 2)))
 
 
 def _statement(text: StatementText | None, *, automated: bool) -> Statement | None:
@@ -261,43 +254,48 @@ def _priority(policy: Policy, one: _Judged) -> Severity:
     return rule.priority or policy.categories[rule.category].severity
 
 
-def _results(policy: Policy, program: Program, judged: Iterable[_Judged], facts: Facts) -> tuple[RuleResult, ...]:
-    """A condition that several rules share has one trace."""
-    seen: dict[str, LeafTrace] = {}
-    shown = {**facts.known, **program.thresholds}
-    results = []
-    for one in judged:
-        trace = []
-        for leaf, result in zip(one.compiled.leaves, one.leaves, strict=True):
-            made = None if one.vain else seen.get(leaf.text)
-            if made is None:
-                made = _trace(leaf, result, _there(shown, facts) if one.vain else shown, facts.at_least)
-            if not one.vain:
-                seen[leaf.text] = made
-            trace.append(made)
-        results.append(
-            RuleResult.unchecked(
+def _results(
+    policy: Policy, program: Program, judged: Iterable[_Judged], facts: Facts, traces: Sequence[LeafTrace]
+) -> tuple[RuleResult, ...]:
+    """`traces` are those of the program's conditions: one that several rules share has one."""
+    make = RuleResult.unchecked
+    return tuple(
+        [
+            make(
                 {
-                    "id": one.compiled.rule.id,
-                    "mode": one.compiled.rule.mode,
+                    "id": compiled.id,
+                    "mode": compiled.mode,
                     "result": one.result,
                     "outcome": _asks(policy, one),
                     "overridden_by": one.overridden_by,
-                    "surface": one.compiled.surface,
-                    "trace": tuple(trace),
+                    "surface": compiled.surface,
+                    "trace": pick(traces) if not one.vain else _traces_there(one, program, facts),
                 }
             )
-        )
-    return tuple(results)
+            for one, pick in zip(judged, program.pickers, strict=True)
+            for compiled in (one.compiled,)
+        ]
+    )
 
 
-def _there(shown: Mapping[str, Scalar], facts: Facts) -> dict[str, Scalar]:
-    return {name: value for name, value in shown.items() if name not in facts.absent}
+def _traces_there(one: _Judged, program: Program, facts: Facts) -> tuple[LeafTrace, ...]:
+    """Of a rule that is judged by what is there alone."""
+    there = _there({**facts.known, **program.thresholds}, facts)
+    return tuple(_traces(one.compiled.leaves, one.leaves, there, facts))
 
 
-def _trace(leaf: Condition, result: Truth, shown: Mapping[str, Scalar], at_least: Mapping[str, Number]) -> LeafTrace:
-    """With the values that the condition saw. A bound is shown where it was enough to decide."""
-    values = {name: shown.get(name) for name in leaf.names}
-    if at_least and result is not Truth.UNKNOWN:
-        values |= {name: at_least[name] for name in leaf.names if name in at_least}
-    return LeafTrace.unchecked({"condition": leaf.text, "values": values, "result": result})
+def _there(values: Mapping[str, Scalar], facts: Facts) -> dict[str, Scalar]:
+    return {name: value for name, value in values.items() if name not in facts.absent}
+
+
+def _traces(
+    leaves: Sequence[Condition], results: Sequence[Truth], values: Mapping[str, Scalar], facts: Facts
+) -> list[LeafTrace]:
+    """With the values that each condition saw. A bound is shown where it was enough to decide."""
+    make, at_least, traces = LeafTrace.unchecked, facts.at_least, []
+    for leaf, result in zip(leaves, results, strict=True):
+        shown = {name: values.get(name) for name in leaf.names}
+        if at_least and result is not UNKNOWN:
+            shown |= {name: at_least[name] for name in leaf.names if name in at_least}
+        traces.append(make({"condition": leaf.text, "values": shown, "result": result}))
+    return traces

@@ -1,11 +1,10 @@
 """From a probe's raw readings to the one number that the policy sees."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from math import exp
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from app.domain import NO_TEXT, Findings, ProbeFinding, ProbeReading, ProbeScore, Status, Subject, has_text
+from app.domain import NO_TEXT, Findings, ProbeReading, ProbeScore, Status, Subject, has_text
 from app.policy.schema import Calibration, Probe
 
 #: `failed` with this reason: the model was asked and said neither yes nor no.
@@ -19,35 +18,105 @@ _MASS_SLACK = 1e-3
 
 #: Which status names a probe without any good reading: a fault says more than a late or an omitted answer.
 _GRAVEST = (Status.FAILED, Status.TIMEOUT, Status.SKIPPED)
+_OK = Status.OK
 _PICTURE_ALONE = (Subject.PICTURE,)
 
 
-class _Read(NamedTuple):
-    """One reading, judged: `p` and `mass` are there exactly when it is ok."""
+class Scored(NamedTuple):
+    """A probe's score as `ProbeScore` has it, for many decisions at once, of which none is published."""
 
     status: Status
     reason: str | None = None
     p: float | None = None
     mass: float | None = None
+    lower_bound: bool = False
+    calibrated: bool = False
+
+    @property
+    def absent(self) -> bool:
+        """There is nothing that it could be asked of, and that is known."""
+        return self.status is Status.SKIPPED and self.reason == NO_TEXT
+
+    def published(self) -> ProbeScore:
+        return ProbeScore.unchecked(self._asdict())
 
 
-def score_probes(
-    probes: dict[str, Probe],
-    findings: Findings,
-    *,
-    languages: Collection[str],
-    min_mass: float,
-    model_digest: str | None,
-    caption: str | None = None,
-) -> dict[str, ProbeScore]:
-    """The score of each probe. Each is expected to have a reading for every looked-at frame, or for every part of the
-    text, in every language: one that is not there counts as missing. `caption` is what the upload's context has, where
-    the findings have none."""
-    places = looked_at(findings, caption)
-    frames = places[Subject.PICTURE]
-    only = (*frames, *languages) if len(frames) == len(languages) == 1 else None
-    scorer = _Scorer(places, languages, only, min_mass, model_digest)
-    return {name: scorer.score(probe, findings.probes.get(name)) for name, probe in probes.items()}
+#: Of a reading that is sound: p and mass.
+_Answer: TypeAlias = tuple[float, float]
+
+
+class _Missing(NamedTuple):
+    status: Status
+    reason: str | None = None
+
+
+class ProbeScorer:
+    """Scores some probes of a policy, upload after upload: each by all readings of its frames, or of the parts of the
+    text, in every language. One that is not there counts as missing."""
+
+    def __init__(self, probes: Mapping[str, Probe], *, languages: Collection[str], min_mass: float) -> None:
+        self._probes = [
+            (name, one.applies_to, one.applies_to == _PICTURE_ALONE, one.calibration) for name, one in probes.items()
+        ]
+        self._languages = languages
+        self._min_mass = min_mass
+
+    def scores(self, findings: Findings, *, model_digest: str | None, caption: str | None = None) -> dict[str, Scored]:
+        """`model_digest` is the model that answered: a calibration holds only for the one it was fitted on. `caption`
+        is what the upload's context has, where the findings have none."""
+        places = looked_at(findings, caption)
+        found, frames = findings.probes, places[Subject.PICTURE]
+        frame, language = (*frames, *self._languages) if len(frames) == len(self._languages) == 1 else (None, None)
+        scored = {}
+        for name, subjects, of_picture, fitted in self._probes:
+            finding = found.get(name)
+            readings: Sequence[ProbeReading] = () if finding is None else finding.readings
+            calibration = fitted if fitted is not None and fitted.model == model_digest else None
+            if of_picture and len(readings) == 1:  # by far the most common
+                (only,) = readings
+                if only.text_part is None and only.frame == frame and only.language == language:
+                    answer = _judge(only, calibration, self._min_mass)
+                    if not isinstance(answer, _Missing):
+                        p, mass = answer
+                        scored[name] = Scored(_OK, None, p, mass, False, calibration is not None)
+                        continue
+            scored[name] = self._best(readings, subjects, places, calibration)
+        return scored
+
+    def _best(
+        self,
+        readings: Sequence[ProbeReading],
+        subjects: Collection[Subject],
+        places: Mapping[Subject, set[int]],
+        calibration: Calibration | None,
+    ) -> Scored:
+        if not any(places[subject] for subject in subjects):
+            return Scored(Status.SKIPPED, NO_TEXT)
+        if not readings:
+            return Scored(Status.SKIPPED, NOT_ASKED)
+        own = [reading for reading in readings if place_of(reading)[0] in subjects]
+        answers = [_judge(reading, calibration, self._min_mass) for reading in own]
+        asked = {(place_of(reading), reading.language) for reading in own}
+        absent = sum(
+            ((subject, at), language) not in asked
+            for subject in subjects
+            for at in places[subject]
+            for language in self._languages
+        )
+        answers += [_Missing(Status.SKIPPED, NOT_ASKED)] * absent
+        good = [answer for answer in answers if not isinstance(answer, _Missing)]
+        bad = [answer for answer in answers if isinstance(answer, _Missing)]
+        if not good:
+            gravest = _gravest(bad)
+            return Scored(gravest.status, gravest.reason, calibrated=calibration is not None)
+        return Scored(
+            status=Status.OK,
+            reason=_partial(_gravest(bad), len(bad), len(answers)) if bad else None,
+            p=max(p for p, _ in good),
+            mass=min(mass for _, mass in good),
+            lower_bound=bool(bad),
+            calibrated=calibration is not None,
+        )
 
 
 def looked_at(findings: Findings, caption: str | None = None) -> dict[Subject, set[int]]:
@@ -69,96 +138,31 @@ def place_of(reading: ProbeReading) -> tuple[Subject, int]:
     return (Subject.PICTURE, reading.frame) if reading.text_part is None else (Subject.TEXT, reading.text_part)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scorer:
-    """`only` is the frame and the language, where there is one of each."""
-
-    places: Mapping[Subject, set[int]]
-    languages: Collection[str]
-    only: tuple[object, ...] | None
-    min_mass: float
-    model_digest: str | None
-
-    def score(self, probe: Probe, finding: ProbeFinding | None) -> ProbeScore:
-        if not any(self.places[subject] for subject in probe.applies_to):
-            return ProbeScore(status=Status.SKIPPED, reason=NO_TEXT)
-        if finding is None or not finding.readings:
-            return ProbeScore(status=Status.SKIPPED, reason=NOT_ASKED)
-        fitted = probe.calibration
-        calibration = fitted if fitted and fitted.model == self.model_digest else None
-        first = finding.readings[0]
-        if (
-            len(finding.readings) == 1
-            and self.only == (first.frame, first.language)
-            and first.text_part is None
-            and probe.applies_to == _PICTURE_ALONE
-        ):  # by far the most common
-            only = _judge(first, calibration, self.min_mass)
-            if only.p is not None:
-                return _score(only.p, only.mass, calibrated=calibration is not None)
-        readings = [reading for reading in finding.readings if place_of(reading)[0] in probe.applies_to]
-        reads = [_judge(reading, calibration, self.min_mass) for reading in readings]
-        asked = {(place_of(reading), reading.language) for reading in readings}
-        absent = sum(
-            ((subject, at), language) not in asked
-            for subject in probe.applies_to
-            for at in self.places[subject]
-            for language in self.languages
-        )
-        return _best(reads + [_Read(Status.SKIPPED, NOT_ASKED)] * absent, calibrated=calibration is not None)
-
-
-def _score(p: float, mass: float | None, *, calibrated: bool) -> ProbeScore:
-    """Of a probe that was answered in full; `_judge` let only probabilities through."""
-    return ProbeScore.unchecked(
-        {"status": Status.OK, "reason": None, "p": p, "mass": mass, "lower_bound": False, "calibrated": calibrated}
-    )
-
-
-def _best(reads: list[_Read], *, calibrated: bool) -> ProbeScore:
-    good = [read for read in reads if read.p is not None]
-    bad = _gravest(reads)
-    if not good:
-        return ProbeScore(status=bad.status, reason=bad.reason, calibrated=calibrated)
-    return ProbeScore(
-        status=Status.OK,
-        reason=None if len(good) == len(reads) else _partial(bad, len(reads) - len(good), len(reads)),
-        p=max(read.p for read in good if read.p is not None),
-        mass=min(read.mass for read in good if read.mass is not None),
-        lower_bound=len(good) < len(reads),
-        calibrated=calibrated,
-    )
-
-
-def _judge(reading: ProbeReading, calibration: Calibration | None, min_mass: float) -> _Read:
-    if reading.status is not Status.OK:
-        return _Read(reading.status, reading.reason)
-    if reading.log_yes is None or reading.log_no is None:
-        return _Read(Status.FAILED, "no probabilities")
+def _judge(reading: ProbeReading, calibration: Calibration | None, min_mass: float) -> _Answer | _Missing:
+    if reading.status is not _OK:
+        return _Missing(reading.status, reading.reason)
     log_yes, log_no = reading.log_yes, reading.log_no
-    mass = _exp(log_yes) + _exp(log_no)
+    if log_yes is None or log_no is None:
+        return _Missing(Status.FAILED, "no probabilities")
+    mass = exp(log_yes if log_yes < _MAX_EXPONENT else _MAX_EXPONENT)
+    mass += exp(log_no if log_no < _MAX_EXPONENT else _MAX_EXPONENT)
     if not mass <= 1 + _MASS_SLACK:
-        return _Read(Status.FAILED, "not a probability")
+        return _Missing(Status.FAILED, "not a probability")
     if mass < min_mass:
-        return _Read(Status.FAILED, UNCLEAR)
-    slope, intercept = (calibration.slope, calibration.intercept) if calibration else (1.0, 0.0)
+        return _Missing(Status.FAILED, UNCLEAR)
+    slope, intercept = (1.0, 0.0) if calibration is None else (calibration.slope, calibration.intercept)
     p = _sigmoid(slope * (log_yes - log_no) + intercept)
     if not 0 <= p <= 1:
-        return _Read(Status.FAILED, "not a probability")
-    return _Read(Status.OK, None, p, mass if mass < 1 else 1.0)
+        return _Missing(Status.FAILED, "not a probability")
+    return p, mass if mass < 1 else 1.0
 
 
-def _gravest(reads: Iterable[_Read]) -> _Read:
-    bad = [read for read in reads if read.p is None]
-    return next((read for status in _GRAVEST for read in bad if read.status is status), _Read(Status.FAILED))
+def _gravest(bad: Collection[_Missing]) -> _Missing:
+    return next((one for status in _GRAVEST for one in bad if one.status is status), _Missing(Status.FAILED))
 
 
-def _partial(bad: _Read, missing: int, total: int) -> str:
+def _partial(bad: _Missing, missing: int, total: int) -> str:
     return f"{missing} of {total} readings missing: {bad.reason or bad.status.value}"
-
-
-def _exp(x: float) -> float:
-    return exp(x if x < _MAX_EXPONENT else _MAX_EXPONENT)
 
 
 def _sigmoid(x: float) -> float:

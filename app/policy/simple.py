@@ -51,7 +51,8 @@ class Both:
     false: Bools
 
 
-_TRUTHS = {True: Truth.TRUE, False: Truth.FALSE, None: Truth.UNKNOWN}
+#: What the three values that a condition comes to here are called elsewhere.
+TRUTHS: Mapping[bool | None, Truth] = {True: Truth.TRUE, False: Truth.FALSE, None: Truth.UNKNOWN}
 
 
 class Simple(NamedTuple):
@@ -59,7 +60,7 @@ class Simple(NamedTuple):
     run_columns: Callable[[Columns], Both]
 
     def judge(self, values: Mapping[str, Scalar]) -> Truth:
-        return _TRUTHS[self.run(values)]
+        return TRUTHS[self.run(values)]
 
 
 def simplify(node: Node, kinds: Mapping[str, Kind]) -> Simple | None:  # noqa: PLR0911 - one return a form

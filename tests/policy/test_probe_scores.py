@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.domain import Findings, ProbeFinding, ProbeReading, ProbeScore, Status
 from app.policy.facts import Facts
-from app.policy.probe_scores import score_probes
+from app.policy.probe_scores import ProbeScorer
 from app.policy.schema import Calibration, Probe, Score
 from app.policy.scores import score_category
 from tests.policy.build import findings, reading
@@ -26,8 +26,8 @@ def score(
     found: Findings = findings(frames=frames_sampled, frames_sampled=frames_sampled).model_copy(
         update={"probes": {"a": ProbeFinding(readings=readings)} if readings else {}}
     )
-    scored = score_probes({"a": probe}, found, languages=languages, min_mass=0.5, model_digest=model)
-    return scored["a"]
+    scorer = ProbeScorer({"a": probe}, languages=languages, min_mass=0.5)
+    return scorer.scores(found, model_digest=model)["a"].published()
 
 
 def test_p_is_yes_among_yes_and_no() -> None:
