@@ -9,12 +9,13 @@ from typing import Any
 
 import structlog
 
-from app.domain import Answer, EngineInfo, EngineJob, Frame, Question, Status, WrittenText, new_id
+from app.domain import Answer, EngineJob, Frame, Question, Status, WrittenText, new_id
 from app.moderation.findings_cache import Part
 from app.moderation.flights import Landed, Leader, landing
 from app.moderation.ports import Answers, Engine
 from app.moderation.recall import Recall, is_sound, name_of
 from app.moderation.timing import FINISH_RESERVE_S, Stopwatch
+from app.moderation.witness import MODEL_CHANGED, Witness
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +34,10 @@ class Asking:
         about: Frame | WrittenText,
         questions: Sequence[Question],
         heard: Callable[[Answer], None],
+        witness: Witness,
     ) -> None:
         self._engine = engine
+        self._witness = witness
         self._recall = recall
         self._about = about
         self._heard = heard
@@ -53,9 +56,9 @@ class Asking:
 
     async def run(self, watch: Stopwatch) -> None:
         """Returns when every question is answered, given up or late. Never raises for a fault of the engine."""
-        before = self._engine.info
+        engine = self._witness.engine
         for question in self._open.values():
-            part = self._recall.question(self._about, question, before)
+            part = self._recall.question(self._about, question, engine)
             if part is not None:
                 self._parts[question.id] = part
         try:
@@ -64,7 +67,7 @@ class Asking:
                     self._take_kept()
                     if not self._open:
                         break
-                    await self._round(watch, before, follow=left > 0)
+                    await self._round(watch, follow=left > 0)
         except TimeoutError:
             log.warning("engine overran the deadline", action="engine_overran")
         finally:
@@ -88,7 +91,7 @@ class Asking:
             if kept is not None:
                 self._hear(replace(kept, question_id=question_id))
 
-    async def _round(self, watch: Stopwatch, before: EngineInfo, *, follow: bool) -> None:
+    async def _round(self, watch: Stopwatch, *, follow: bool) -> None:
         """Asks what nobody else is asking, and waits for the rest."""
         theirs: dict[str, asyncio.Future[Landed[Any] | None]] = {}
         if follow:
@@ -105,7 +108,7 @@ class Asking:
                 for question_id, flight in theirs.items():
                     self._following[question_id] = group.create_task(self._follow(question_id, flight, watch))
                 if mine:
-                    group.create_task(self._lead(mine, self._leader, watch, before))
+                    group.create_task(self._lead(mine, self._leader, watch))
         self._following.clear()
 
     async def _follow(self, question_id: str, flight: "asyncio.Future[Landed[Any] | None]", watch: Stopwatch) -> None:
@@ -120,24 +123,24 @@ class Asking:
         elif landed is not None:
             self._alone.add(question_id)
 
-    async def _lead(self, mine: Sequence[Question], leader: Leader[Any], watch: Stopwatch, before: EngineInfo) -> None:
+    async def _lead(self, mine: Sequence[Question], leader: Leader[Any], watch: Stopwatch) -> None:
         wanted = [question for question in mine if question.id in self._open]
         for question in wanted:
             self._recall.ask(name_of(question.id))
         try:
             if wanted:
-                await self._ask_engine(wanted, watch, before)
+                await self._ask_engine(wanted, watch)
         except Exception as fault:  # a signal's fault is a finding, never an outage
             log.exception("engine broke its contract", action="signal_failed", signal="model")
             reason = f"internal error: {type(fault).__name__}"
             for question in mine:
-                self._answered(Answer(question_id=question.id, status=Status.FAILED, reason=reason), before)
+                self._answered(Answer(question_id=question.id, status=Status.FAILED, reason=reason))
         for question in mine:
             self._open.pop(question.id, None)
             if question.id in self._parts:
                 leader.give_up(self._parts[question.id])
 
-    async def _ask_engine(self, mine: Sequence[Question], watch: Stopwatch, before: EngineInfo) -> None:
+    async def _ask_engine(self, mine: Sequence[Question], watch: Stopwatch) -> None:
         job = EngineJob(
             id=new_id("job"),
             subject=self._about.picture if isinstance(self._about, Frame) else self._about,
@@ -148,15 +151,17 @@ class Asking:
             self._stream = stream
             try:
                 async for answer in stream:
-                    self._answered(answer, before)
+                    self._answered(answer)
             finally:
                 self._stream = None
 
-    def _answered(self, answer: Answer, before: EngineInfo) -> None:
+    def _answered(self, answer: Answer) -> None:
         """Keep it, tell those who follow, and the one who asked."""
+        if answer.status is Status.OK and not self._witness.same_model:
+            answer = Answer(question_id=answer.question_id, status=Status.FAILED, reason=MODEL_CHANGED)
         part = self._parts.get(answer.question_id)
         if part is not None and self._leader is not None:
-            sound = is_sound(answer) and _same_life(before, self._engine.info)
+            sound = is_sound(answer) and self._witness.same_life
             if sound:
                 self._recall.keep(part, answer)
             self._leader.land(part, answer, sound=sound)
@@ -166,9 +171,3 @@ class Asking:
     def _hear(self, answer: Answer) -> None:
         self._open.pop(answer.question_id, None)
         self._heard(answer)
-
-
-def _same_life(before: EngineInfo, after: EngineInfo) -> bool:
-    """Whether the same files answered all the while: they can only change with a start."""
-    pins = before.model_digest, before.projector_digest, before.restarts
-    return pins == (after.model_digest, after.projector_digest, after.restarts)

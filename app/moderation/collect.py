@@ -25,6 +25,7 @@ from app.moderation.ports import Engine
 from app.moderation.recall import CODES, TEXT, Memory, Recall
 from app.moderation.signals import Signals
 from app.moderation.timing import FINISH_RESERVE_S, Stopwatch
+from app.moderation.witness import Witness
 
 __all__ = ["Collector", "Signals"]
 
@@ -40,12 +41,20 @@ class Collector:
         self._memory = Memory(cache)
 
     async def collect(
-        self, image: Image, context: UploadContext, needs: Needs, watch: Stopwatch, *, stop: EarlyStop | None = None
+        self,
+        image: Image,
+        context: UploadContext,
+        needs: Needs,
+        watch: Stopwatch,
+        *,
+        stop: EarlyStop | None = None,
+        witness: Witness | None = None,
     ) -> Findings:
-        """Without `stop` everything is asked to the end."""
+        """Without `stop` everything is asked to the end. The answers are of the engine that `witness` tells of."""
+        seen = witness or Witness(self._engine)
         recall = self._memory.of(image)
         gathering = Gathering(self._signals, image, context, needs, recall)
-        asking = gathering.asking(lambda at, heard: self._asking(gathering.subjects[at], needs, recall, heard))
+        asking = gathering.asking(lambda at, heard: self._asking(gathering.subjects[at], needs, recall, heard, seen))
         async with asyncio.TaskGroup() as group:
             if gathering.ocr is None:
                 group.create_task(self._read_text(gathering, image.frames, recall, watch))
@@ -94,9 +103,14 @@ class Collector:
         gathering.news.set()
 
     def _asking(
-        self, about: Frame | WrittenText, needs: Needs, recall: Recall, heard: Callable[[Answer], None]
+        self,
+        about: Frame | WrittenText,
+        needs: Needs,
+        recall: Recall,
+        heard: Callable[[Answer], None],
+        witness: Witness,
     ) -> Asking:
-        return Asking(self._engine, recall, about, self._signals.questions(needs, about), heard)
+        return Asking(self._engine, recall, about, self._signals.questions(needs, about), heard, witness)
 
     async def _ask(self, gathering: Gathering, asking: Sequence[Asking], watch: Stopwatch) -> None:
         with watch.stage("model"):

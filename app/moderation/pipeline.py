@@ -31,6 +31,7 @@ from app.moderation.recall import Memory
 from app.moderation.repeats import Repeat, repeat
 from app.moderation.timing import Stopwatch
 from app.moderation.upload import Upload
+from app.moderation.witness import Witness
 from app.policy.evaluate import evaluate
 from app.policy.ruleset import Ruleset
 
@@ -110,9 +111,16 @@ class Moderator:
                 place.ask(engine_queue_depth=self._engine.info.queue_depth)
                 image = await self._decoding.decode(file, watch)
         if known is None:
-            stop = self._early_stop(decision_id, upload, ruleset)
-            findings = await self._collector.collect(image, upload.context, ruleset.needs, watch, stop=stop)
-            engine = self._engine.info
+            witness = Witness(self._engine)
+            findings = await self._collector.collect(
+                image,
+                upload.context,
+                ruleset.needs,
+                watch,
+                stop=self._early_stop(decision_id, upload, ruleset, witness),
+                witness=witness,
+            )
+            engine = witness.engine
         else:
             image, engine = known.image, known.engine
             findings = await known.findings(self._signals, upload.context, ruleset.needs, watch)
@@ -141,10 +149,12 @@ class Moderator:
             self._decoding.count_recalled()
         return known
 
-    def _early_stop(self, decision_id: str, upload: Upload, ruleset: Ruleset) -> EarlyStop | None:
+    def _early_stop(
+        self, decision_id: str, upload: Upload, ruleset: Ruleset, witness: Witness
+    ) -> EarlyStop | None:
         if not ruleset.policy.defaults.early_stop or runs_in_full(decision_id, self._full_share):
             return None
-        return EarlyStop(ruleset, upload.context, lambda: self._engine.info.model_digest)
+        return EarlyStop(ruleset, upload.context, lambda: witness.engine.model_digest)
 
     def _judge(
         self,

@@ -47,7 +47,7 @@ from app.intake.decode import Intake, IntakeLimits
 from app.media_inline import InlineWorkers
 from app.moderation.admission import Admission, AdmissionLimits
 from app.moderation.collect import Signals
-from app.moderation.findings_cache import FindingsCache
+from app.moderation.findings_cache import CacheLimits, FindingsCache
 from app.moderation.pipeline import Deadlines, Moderator, Upload
 from app.moderation.ports import Engine
 from app.policy.load import load_ruleset
@@ -247,6 +247,41 @@ async def test_an_engine_that_breaks_its_contract_is_a_finding_not_an_outage(bui
     decision = await build(engine=engine).moderator.moderate(upload(), deadline_s=1.5)
     must_be_review(decision, "probes.violence")
     assert time.monotonic() - started_at < 10
+
+
+def other_files(engine: FakeEngine, digit: str = "1") -> None:
+    """The engine was restarted and found others in their place."""
+    engine.info = replace(engine.info, model_digest=f"sha256:{digit * 64}", restarts=engine.info.restarts + 1)
+
+
+async def test_answers_of_two_models_are_not_one_decision(build: Build) -> None:
+    def script(job: EngineJob, question: Question) -> Answer:
+        if question.id.startswith("probes/weapons/"):
+            other_files(engine)
+        return harmless(job, question)
+
+    engine = FakeEngine(script)
+    moderator = build(engine=engine, cache=FindingsCache(CacheLimits(1 << 20, ttl_s=600))).moderator
+    decision = await moderator.moderate(upload())
+    must_be_review(decision, "probes.weapons")
+    assert decision.pins.model == f"sha256:{'0' * 64}"
+    asked = [probe.id for probe in RULESET.needs.probes]
+    reasons = {name: probe.reason for name, probe in decision.findings.probes.items()}
+    assert {name for name, reason in reasons.items() if reason == "model_changed"} == set(asked[asked.index("weapons") :])
+    again = await moderator.moderate(upload())
+    assert (again.outcome, again.pins.model) == (Outcome.PASS, f"sha256:{'1' * 64}")
+
+
+async def test_a_model_that_is_loaded_while_the_upload_waits_is_the_one_that_decided(build: Build) -> None:
+    def script(job: EngineJob, question: Question) -> Answer:
+        other_files(engine, "2")
+        return harmless(job, question)
+
+    engine = FakeEngine(script)
+    engine.info = replace(engine.info, model_digest=None)
+    decision = await build(engine=engine).moderator.moderate(upload())
+    assert (decision.outcome, decision.degraded) == (Outcome.PASS, False)
+    assert decision.pins.model == f"sha256:{'2' * 64}"
 
 
 async def test_without_an_engine_a_listed_term_still_rejects(build: Build) -> None:
