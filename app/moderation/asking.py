@@ -33,6 +33,7 @@ class Asking:
         recall: Recall,
         about: Frame | WrittenText,
         questions: Sequence[Question],
+        *,
         heard: Callable[[Answer], None],
         witness: Witness,
     ) -> None:

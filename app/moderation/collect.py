@@ -110,7 +110,7 @@ class Collector:
         heard: Callable[[Answer], None],
         witness: Witness,
     ) -> Asking:
-        return Asking(self._engine, recall, about, self._signals.questions(needs, about), heard, witness)
+        return Asking(self._engine, recall, about, self._signals.questions(needs, about), heard=heard, witness=witness)
 
     async def _ask(self, gathering: Gathering, asking: Sequence[Asking], watch: Stopwatch) -> None:
         with watch.stage("model"):

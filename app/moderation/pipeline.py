@@ -149,9 +149,7 @@ class Moderator:
             self._decoding.count_recalled()
         return known
 
-    def _early_stop(
-        self, decision_id: str, upload: Upload, ruleset: Ruleset, witness: Witness
-    ) -> EarlyStop | None:
+    def _early_stop(self, decision_id: str, upload: Upload, ruleset: Ruleset, witness: Witness) -> EarlyStop | None:
         if not ruleset.policy.defaults.early_stop or runs_in_full(decision_id, self._full_share):
             return None
         return EarlyStop(ruleset, upload.context, lambda: witness.engine.model_digest)

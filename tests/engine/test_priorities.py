@@ -34,8 +34,14 @@ def given_to(flight: Flight, dispatch: Dispatch) -> list[int]:
     return given
 
 
-def test_bulk_jobs_in_flight_leave_synchronous_ones_their_room() -> None:
+def serving() -> tuple[Dispatch, Flight]:
     dispatch, flight = Dispatch(100, lambda: False), Flight(ROOM, Patience(1.0, 0.0))
+    dispatch.flights.append(flight)
+    return dispatch, flight
+
+
+def test_bulk_jobs_in_flight_leave_synchronous_ones_their_room() -> None:
+    dispatch, flight = serving()
     for number in range(1, 6):
         dispatch.admit(pending(number, Priority.BULK))
     assert given_to(flight, dispatch) == [1, 2, 3]
@@ -51,7 +57,7 @@ def test_bulk_jobs_in_flight_leave_synchronous_ones_their_room() -> None:
 
 
 def test_no_bulk_job_is_given_while_synchronous_ones_fill_the_room() -> None:
-    dispatch, flight = Dispatch(100, lambda: False), Flight(ROOM, Patience(1.0, 0.0))
+    dispatch, flight = serving()
     for number in range(1, 4):
         dispatch.admit(pending(number, Priority.SYNCHRONOUS))
     dispatch.admit(pending(9, Priority.BULK))
@@ -62,7 +68,7 @@ def test_no_bulk_job_is_given_while_synchronous_ones_fill_the_room() -> None:
 
 
 def test_one_that_is_asked_alone_is_in_flight_alone() -> None:
-    dispatch, flight = Dispatch(100, lambda: False), Flight(ROOM, Patience(1.0, 0.0))
+    dispatch, flight = serving()
     suspect = pending(1, Priority.BULK)
     suspect.crashes = 1
     dispatch.admit(suspect)
