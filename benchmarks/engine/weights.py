@@ -3,10 +3,9 @@
 import ctypes
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-
-import llama_cpp
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,10 @@ class GgufReader:
 
 @cache
 def _ggml() -> ctypes.CDLL:
-    library = ctypes.CDLL(str(Path(llama_cpp.__file__).parent / "lib" / "libggml-base.so"))
+    package = find_spec("llama_cpp")  # not imported: that would load the rest
+    if package is None or package.origin is None:
+        raise OSError("llama-cpp-python is not installed")
+    library = ctypes.CDLL(str(Path(package.origin).parent / "lib" / "libggml-base.so"))
     file, index, kind = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     signatures: dict[str, tuple[type, list[type]]] = {
         "gguf_init_from_file": (file, [ctypes.c_char_p, _Metadata]),

@@ -125,15 +125,15 @@ def test_what_questions_begin_with_counts_once(demo: ModelFiles) -> None:
 
 def test_the_table_has_memory_and_shares(demo: ModelFiles, tool: Tool) -> None:
     tool(EVERYBODY)
-    said = bench(demo, "--cold", "--concurrency", "--peak", "0.01,5")
+    said = bench(demo, "--cold", "--concurrency", "--peak", "0.001,0.5")
 
     assert "- GPU: NVIDIA H200, 140 GiB, NVIDIA H200, 140 GiB\n" in said
     assert "| GPU memory | of the arithmetic | of the bandwidth |" in said
     (row,) = re.findall(r"^\| all \| this engine \|.*$", said, re.MULTILINE)
     *_, memory, arithmetic, bandwidth, _ = [cell.strip() for cell in row.split("|")]
     assert re.fullmatch(r"\d+00 MiB", memory)
-    assert 0 < float(arithmetic.rstrip("%")) < 100
-    assert 0 < float(bandwidth.rstrip("%")) < 100
+    assert float(arithmetic.rstrip("%")) > 0
+    assert float(bandwidth.rstrip("%")) > 0
 
 
 def test_without_a_gpu_the_table_has_neither(demo: ModelFiles) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import ssl
+import time
+from collections import deque
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -29,28 +31,18 @@ FOREIGN = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL)
 
 
 class Client:
-    """Follows no redirect, takes no proxy from the environment, keeps no cookie. Made within the event loop."""
+    """Follows no redirect, takes no proxy from the environment, keeps no cookie. Made within the event loop.
+
+    Each connection has an HTTP client of its own, which is closed with all it holds when a request does not end well.
+    In a pool, one that is given up at the wrong moment would stay open and keep its place for good.
+    """
 
     def __init__(self, config: RemoteConfig) -> None:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
-        if config.key is not None:
-            headers["Authorization"] = f"Bearer {config.key.get_secret_value()}"
         self._config = config
-        self._http = httpx.AsyncClient(
-            headers=headers,
-            verify=config.trust() or _public_trust(),
-            follow_redirects=False,
-            trust_env=False,
-            # The whole of a request has one bound, set where it is made.
-            timeout=httpx.Timeout(None, connect=config.connect_timeout_s),
-            limits=httpx.Limits(
-                max_connections=config.concurrency + 1,
-                max_keepalive_connections=config.concurrency,
-                keepalive_expiry=_IDLE_S,
-            ),
-        )
-        self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._exchanges: set[asyncio.Task[tuple[httpx.Response, bytes]]] = set()
+        self._trust = config.trust() or _public_trust()
+        #: The last used at the end, each with when that was.
+        self._idle: deque[tuple[float, httpx.AsyncClient]] = deque()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def get(self, path: str, *, timeout_s: float) -> bytes:
         """See `post`."""
@@ -61,39 +53,61 @@ class Client:
         return await self._request("POST", path, body, timeout_s)
 
     async def aclose(self) -> None:
-        for exchange in self._exchanges:
-            exchange.cancel()
-        await asyncio.gather(*self._exchanges, return_exceptions=True)
-        await self._http.aclose()
+        while self._idle:
+            self._close(self._idle.popleft()[1])
+        while self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _request(self, method: str, path: str, body: bytes | None, timeout_s: float) -> bytes:
-        """The exchange is a task of its own, which is told to stop once: a second time, while it closes its connection
-        for the first (a timeout and the end of the job, say), would leave that open and its place taken for good."""
-        exchange = asyncio.create_task(self._exchange(method, path, body))
-        self._exchanges.add(exchange)
-        exchange.add_done_callback(self._ended)
+        http = self._taken()
         try:
-            done, _ = await asyncio.wait({exchange}, timeout=timeout_s)
-        finally:
-            exchange.cancel()
-        if not done:
-            raise TimeoutError
-        try:
-            response, data = exchange.result()
+            async with asyncio.timeout(timeout_s):
+                async with http.stream(method, f"{self._config.url}{path}", content=body) as response:
+                    data = await _read(response)
         except FOREIGN as error:
+            self._close(http)
             raise _translated(error, self._config) from error
+        except BaseException:
+            self._close(http)
+            raise
+        self._idle.append((time.monotonic(), http))
         if response.status_code != httpx.codes.OK:
             raise _refusal(response, data)
         return data
 
-    async def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[httpx.Response, bytes]:
-        async with self._http.stream(method, f"{self._config.url}{path}", content=body) as response:
-            return response, await _read(response)
+    def _taken(self) -> httpx.AsyncClient:
+        oldest = time.monotonic() - _IDLE_S
+        while self._idle and self._idle[0][0] < oldest:
+            self._close(self._idle.popleft()[1])
+        return self._idle.pop()[1] if self._idle else self._made()
 
-    def _ended(self, exchange: asyncio.Task[tuple[httpx.Response, bytes]]) -> None:
-        self._exchanges.discard(exchange)
-        if not exchange.cancelled():
-            exchange.exception()  # heard, though nobody may wait for it any more
+    def _made(self) -> httpx.AsyncClient:
+        config = self._config
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+        if config.key is not None:
+            headers["Authorization"] = f"Bearer {config.key.get_secret_value()}"
+        http = httpx.AsyncClient(
+            headers=headers,
+            verify=self._trust,
+            follow_redirects=False,
+            trust_env=False,
+            # The whole of a request has one bound, set where it is made.
+            timeout=httpx.Timeout(None, connect=config.connect_timeout_s),
+            limits=httpx.Limits(max_connections=1, keepalive_expiry=_IDLE_S),
+        )
+        http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return http
+
+    def _close(self, http: httpx.AsyncClient) -> None:
+        """Beside whoever let go of it, who may be told to stop meanwhile."""
+        closing = asyncio.create_task(http.aclose())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closed)
+
+    def _closed(self, closing: asyncio.Task[None]) -> None:
+        self._closing.discard(closing)
+        if not closing.cancelled():
+            closing.exception()  # of a connection that is gone anyway
 
 
 @lru_cache(maxsize=1)

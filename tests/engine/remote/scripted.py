@@ -84,6 +84,7 @@ class ScriptedServer:
     everything: bool = False
     requests: list[Request] = field(default_factory=list)
     under_way: int = 0
+    connected: int = 0
     most_at_once: int = 0
     #: Connections that the client closed while it was owed an answer.
     hung_up: int = 0
@@ -104,11 +105,13 @@ class ScriptedServer:
         return RemoteConfig(url=server_url(self.url), words=WORDS, **{**hurried, **changes})
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connected += 1
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 while await self._serve(reader, writer):
                     pass
         finally:
+            self.connected -= 1
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -318,6 +318,22 @@ def test_every_error_of_the_http_library_is_translated() -> None:
     assert client._translated(httpx.InvalidURL("x"), config).reason is Reason.MALFORMED_ANSWER
 
 
+async def test_a_request_that_is_given_up_at_any_moment_leaves_no_connection() -> None:
+    async with serving(everything=True) as server:
+        one = Client(server.config())
+        try:
+            for steps in range(40):
+                asked = asyncio.ensure_future(one.get("/models", timeout_s=60))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                asked.cancel()
+                await asyncio.gather(asked, return_exceptions=True)
+                await until(lambda: server.connected <= 1)
+        finally:
+            await one.aclose()
+        await until(lambda: server.connected == 0)
+
+
 @pytest.mark.parametrize("steps", range(6))
 async def test_who_is_told_to_stop_twice_hangs_up_all_the_same(steps: int) -> None:
     """A timeout and the end of the job, say: the second one comes while the first one closes the connection."""
