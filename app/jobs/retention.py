@@ -17,7 +17,8 @@ _BATCH = 200
 
 class Retention:
     """`terms` are asked for before each batch: an edit of the policy counts for what is stored already. A picture goes
-    when all of them let it go; the first names the rule that does."""
+    when all of them let it go; the first names the rule that does. Nothing goes while the clock is not `steady`:
+    pictures do not come back when the clock does."""
 
     def __init__(
         self,
@@ -26,26 +27,31 @@ class Retention:
         *,
         terms: Callable[[], Awaitable[Sequence[Keeping]]],
         clock: Callable[[], datetime],
+        steady: Callable[[], bool],
     ) -> None:
         self._records = records
         self._files = files
         self._terms = terms
         self._clock = clock
+        self._steady = steady
 
     async def remove_expired(self) -> int:
         """Pictures whose every decision was settled long enough ago; how many were removed."""
         removed = 0
         after: PicturePlace | None = None
-        while True:
+        while self._steady():
             batch, after = await self._remove_batch(after)
             removed += batch
             if after is None:
-                return removed
+                break
+        return removed
 
     async def remove_unclaimed(self) -> int:
         """Pictures that no decision is about: their upload was refused, or failed, after they were put."""
-        put_before = self._clock() - IN_FLIGHT
         removed = 0
+        if not self._steady():
+            return removed
+        put_before = self._clock() - IN_FLIGHT
         async for pictures in self._files.put_before(put_before):
             unknown = await self._records.unknown_evidence(pictures)
             removed += await self._remove({picture: {"reason": "no_decision"} for picture in unknown}, put_before)

@@ -15,6 +15,9 @@ from typing import Any
 from app.domain import CaseState, Outcome, ReviewCase, Verdict
 from app.errors import CaseConflict, CaseNotClaimable, LeaseLost, MalformedRequest
 
+#: How far the clocks of nodes may be apart.
+_CLOCKS_DIFFER = timedelta(minutes=1)
+
 
 def claim(case: ReviewCase, reviewer: str, *, at: datetime, lease_s: float) -> ReviewCase:
     """The case with a fresh lease; also for the reviewer who has it already. Raises CaseNotClaimable."""
@@ -60,11 +63,21 @@ def decide(case: ReviewCase, reviewer: str, outcome: Outcome, note: str | None, 
     )
 
 
-def expire(case: ReviewCase, *, at: datetime) -> ReviewCase:
-    """The case back in the queue if its lease is over, else the case as it is."""
-    if case.state is not CaseState.CLAIMED or not lease_is_over(case, at):
+def expire(case: ReviewCase, *, at: datetime, lease_s: float) -> ReviewCase:
+    """The case back in the queue if its lease is over; with a lease that begins now if its own ends later than any may,
+    given under a clock that was ahead; else the case as it is."""
+    if case.state is not CaseState.CLAIMED:
+        return case
+    if case.claimed_by is not None and not lease_is_over(case, latest_end(at, lease_s)):
+        return _lease(case, case.claimed_by, at, lease_s)
+    if not lease_is_over(case, at):
         return case
     return _changed(case, state=CaseState.OPEN, claimed_by=None, lease_expires_at=None, lapsed_from=case.claimed_by)
+
+
+def latest_end(at: datetime, lease_s: float) -> datetime:
+    """When a lease that was given by now ends at the latest, on whichever node."""
+    return at + timedelta(seconds=lease_s) + _CLOCKS_DIFFER
 
 
 def lease_is_over(case: ReviewCase, at: datetime) -> bool:

@@ -81,21 +81,24 @@ class ReviewDesk:
         )
 
     async def expire_leases(self) -> int:
-        """Put every case whose lease is over back into the queue; how many."""
+        """Put every case whose lease is over back into the queue, and shorten leases that end later than any may; how
+        many these were."""
         expired = 0
         while True:
-            lapsed = await self._cases.lapsed(at=self._clock(), limit=_SWEEP)
+            at = self._clock()
+            latest = transitions.latest_end(at, self._lease_s)
+            lapsed = await self._cases.lapsed(at=at, not_after=latest, limit=_SWEEP)
             swept = [case for case in lapsed if await self._expire(case)]
             expired += len(swept)
             if len(lapsed) < _SWEEP or not swept:
                 return expired
 
     async def _expire(self, case: ReviewCase) -> bool:
-        freed = transitions.expire(case, at=self._clock())
-        if freed is case:
+        after = transitions.expire(case, at=self._clock(), lease_s=self._lease_s)
+        if after is case:
             return False
         try:
-            await self._save(case, freed, "case.lapsed", "system")
+            await self._save(case, after, "case.lapsed" if after.state is CaseState.OPEN else None, "system")
         except CaseConflict:
             return False  # renewed, taken over or decided in this moment
         return True

@@ -41,8 +41,9 @@ class InMemoryCaseStore:
     async def claimable(self, *, at: datetime, limit: int) -> list[ReviewCase]:
         return [case for case in self._queue() if case.state is CaseState.OPEN or _has_lapsed(case, at)][:limit]
 
-    async def lapsed(self, *, at: datetime, limit: int) -> list[ReviewCase]:
-        lapsed = [case for case in self._cases.values() if _has_lapsed(case, at)]
+    async def lapsed(self, *, at: datetime, not_after: datetime, limit: int) -> list[ReviewCase]:
+        claimed = [case for case in self._cases.values() if case.state is CaseState.CLAIMED]
+        lapsed = [case for case in claimed if lease_is_over(case, at) or not lease_is_over(case, not_after)]
         return sorted(lapsed, key=lambda case: (case.lease_expires_at or at, case.id))[:limit]
 
     async def count_by_state(self) -> dict[CaseState, int]:

@@ -25,8 +25,8 @@ class CaseStore(Protocol):
         """The first cases of the queue that are open, or whose lease is over at `at`."""
         ...
 
-    async def lapsed(self, *, at: datetime, limit: int) -> list[ReviewCase]:
-        """Claimed cases whose lease is over at `at`, the longest over first."""
+    async def lapsed(self, *, at: datetime, not_after: datetime, limit: int) -> list[ReviewCase]:
+        """Claimed cases whose lease is over at `at`, the longest over first, or ends after `not_after`."""
         ...
 
     async def count_by_state(self) -> dict[CaseState, int]:

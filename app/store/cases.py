@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, literal, tuple_
+from sqlalchemy import func, literal, or_, tuple_
 from sqlmodel import col, select, update
 
 from app.domain import AuditEvent, CaseKind, CaseState, Outcome, ReviewCase, Severity, Verdict
@@ -65,11 +65,12 @@ class SqlCaseStore:
         rows.sort(key=lambda row: (row.rank, row.opened_at, row.id))
         return [_case(row) for row in rows[:limit]]
 
-    async def lapsed(self, *, at: datetime, limit: int) -> list[ReviewCase]:
-        """Claimed cases whose lease is over at `at`, the longest over first."""
+    async def lapsed(self, *, at: datetime, not_after: datetime, limit: int) -> list[ReviewCase]:
+        """Claimed cases whose lease is over at `at`, the longest over first, or ends after `not_after`."""
+        ends = col(CaseRow.lease_expires_at)
         query = (
             select(CaseRow)
-            .where(CaseRow.state == CaseState.CLAIMED.value, col(CaseRow.lease_expires_at) <= at)
+            .where(CaseRow.state == CaseState.CLAIMED.value, or_(ends <= at, ends > not_after))
             .order_by(col(CaseRow.lease_expires_at), col(CaseRow.id))
             .limit(limit)
         )

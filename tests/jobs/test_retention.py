@@ -40,6 +40,7 @@ class World:
         self.clock = clock
         #: What the policy of the moment says.
         self.keeping = keeping or samples.keeping(passed=_KEEP / timedelta(days=1))
+        self.steady = True
         self.root = root
         self.database = database
         self.decisions = SqlDecisionStore(database)
@@ -47,7 +48,7 @@ class World:
         self.log = SqlAuditLog(database)
         self.files = LocalEvidenceStore(root)
         self.records = SqlRetention(database)
-        self.retention = Retention(self.records, self.files, terms=self.terms, clock=clock)
+        self.retention = Retention(self.records, self.files, terms=self.terms, clock=clock, steady=lambda: self.steady)
 
     async def terms(self) -> list[Keeping]:
         return [self.keeping]
@@ -221,7 +222,12 @@ async def edited_world(world: World, folder: Path, *, grace: timedelta) -> Edite
     ruleset = LiveRuleset(folder / "policies.yaml", folder / "rules", store=store, clock=world.clock)
     await ruleset.start()
     terms = RetentionTerms(ruleset, world.records, passed_if_silent=_KEEP, grace=grace, clock=world.clock)
-    return Edited(world, ruleset, terms, Retention(world.records, world.files, terms=terms.terms, clock=world.clock))
+    return Edited(
+        world,
+        ruleset,
+        terms,
+        Retention(world.records, world.files, terms=terms.terms, clock=world.clock, steady=lambda: world.steady),
+    )
 
 
 async def test_an_edit_of_the_policy_in_force_is_all_that_it_takes(world: World, tmp_path: Path) -> None:
@@ -449,3 +455,47 @@ async def test_a_picture_that_is_put_again_before_its_removal_is_noted_stays(
     assert await world.retention.remove_unclaimed() == 0
     assert await world.has(picture)
     assert await world.audited() == [("evidence.deleted", picture, world.body(Settled.PASSED, "passed_hours"))]
+
+
+async def test_nothing_is_deleted_while_the_clock_is_not_to_be_believed(world: World) -> None:
+    """An NTP server that is a day ahead deletes nothing that is still wanted today."""
+    passed = await world.uploaded(b"passed")
+    unclaimed = await world.put(b"its upload failed")
+    world.steady = False
+    world.clock.forward(_KEEP * 2)
+
+    assert await world.retention.remove_expired() == 0
+    assert await world.retention.remove_unclaimed() == 0
+    assert [await world.has(one) for one in (passed, unclaimed)] == [True, True]
+
+    world.steady = True
+    assert await world.retention.remove_expired() == 1
+    assert await world.retention.remove_unclaimed() == 1
+
+
+async def test_a_run_stops_when_the_clock_is_set_under_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.jobs.retention._BATCH", 2)
+    for number in range(6):
+        await world.uploaded(b"%d" % number)
+    world.clock.forward(_KEEP * 2)
+    note = world.records.evidence_deleted
+
+    async def and_the_clock_is_set(*given: Any, **named: Any) -> None:
+        await note(*given, **named)
+        world.steady = False
+
+    monkeypatch.setattr(world.records, "evidence_deleted", and_the_clock_is_set)
+    assert await world.retention.remove_expired() == 2
+
+
+async def test_what_was_decided_under_a_clock_that_was_ahead_is_kept_longer_and_not_shorter(world: World) -> None:
+    world.clock.forward(timedelta(days=1))
+    picture = await world.uploaded(b"passed")
+    world.clock.forward(timedelta(days=-1))
+    await world.uploaded(b"passed")
+
+    world.clock.forward(_KEEP * 1.5)
+    assert await world.retention.remove_expired() == 0
+    world.clock.forward(_KEEP)
+    assert await world.retention.remove_expired() == 1
+    assert not await world.has(picture)

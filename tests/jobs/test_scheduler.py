@@ -1,5 +1,5 @@
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from app.domain import CaseState, Keeping, Outcome
 from app.errors import AuditBroken
 from app.jobs.gauges import refresh_gauges
-from app.jobs.scheduler import Job, Scheduler, build_scheduler
+from app.jobs.scheduler import Job, Scheduler, _Every, build_scheduler
 from app.jobs.sealing import seal_audit
 from app.review.desk import ReviewDesk
 from app.store import (
@@ -225,3 +225,63 @@ async def test_shutdown_may_come_at_any_time(database: Database, started: bool) 
 
     await scheduler.shutdown()
     await scheduler.shutdown()
+
+
+class _Set(datetime):
+    """The wall clock, set by some time."""
+
+    by = timedelta(0)
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return datetime.now(tz) + cls.by
+
+
+async def test_jobs_go_on_after_the_clock_went_back(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Set, "by", timedelta(0))
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", _Set)
+    monkeypatch.setattr("app.jobs.scheduler.datetime", _Set)
+    monkeypatch.setattr("app.jobs.scheduler._LOOK_AT_CLOCK_EVERY_S", _SHORTEST_S)
+    counter = _Counter()
+    scheduler = Scheduler([Job("busy", _SHORTEST_S, counter.run)], SqlTicks(database), clock=lambda: _Set.now(UTC))
+    scheduler.start()
+    await counter.reached(2)
+
+    _Set.by = timedelta(hours=-1)
+    async with asyncio.timeout(300):
+        await counter.reached(counter.turns + 5)
+    await scheduler.shutdown()
+
+
+def test_turns_that_were_missed_are_not_gone_through_one_by_one() -> None:
+    every, now = _Every(1.0), samples.NOON
+    assert every.get_next_fire_time(now - timedelta(weeks=1), now) == now + timedelta(seconds=1)
+    assert every.get_next_fire_time(now - timedelta(seconds=0.25), now) == now + timedelta(seconds=0.75)
+    assert every.get_next_fire_time(None, now) == now + timedelta(seconds=1)
+
+
+async def test_after_the_clock_went_back_each_turn_is_still_one_node_s(url: str, clock: Clock) -> None:
+    """No job stands still for longer than the turns that are remembered."""
+    async with opened(url) as one, opened(url) as other:
+        counter = _Counter()
+        job = Job("sweep", 10.0, counter.run, one_node=True)
+        nodes = [Scheduler([job], SqlTicks(database), clock=clock) for database in (one, other)]
+        most, skipped = 0, 0
+        for step in range(90):
+            before = counter.turns
+            await asyncio.gather(*(node.run_turn(job) for node in nodes))
+            assert counter.turns - before <= 1
+            skipped = 0 if counter.turns > before else skipped + 1
+            most = max(most, skipped)
+            clock.forward(timedelta(minutes=-5) if step == 40 else timedelta(seconds=10))
+        assert 0 < most <= 17
+
+
+async def test_a_job_may_wait_before_its_first_turn(database: Database) -> None:
+    early, late = _Counter(), _Counter()
+    jobs = [Job("early", _SHORTEST_S, early.run), Job("late", _SHORTEST_S, late.run, first_after_s=3600)]
+    scheduler = Scheduler(jobs, SqlTicks(database))
+    scheduler.start()
+    await early.reached(3)
+    await scheduler.shutdown()
+    assert late.turns == 0

@@ -22,7 +22,7 @@ def _claimed(by: str = "ada") -> ReviewCase:
 
 
 def _lapsed() -> ReviewCase:
-    return expire(_claimed(), at=_OVER)
+    return expire(_claimed(), at=_OVER, lease_s=_LEASE_S)
 
 
 def _decided() -> ReviewCase:
@@ -101,8 +101,8 @@ def test_another_verdict_of_the_same_reviewer_conflicts(outcome: Outcome, note: 
 
 def test_expiry_waits_for_the_lease_and_remembers_whose_it_was() -> None:
     claimed = _claimed()
-    early = expire(claimed, at=_OVER - timedelta(microseconds=1))
-    lapsed = expire(claimed, at=_OVER)
+    early = expire(claimed, at=_OVER - timedelta(microseconds=1), lease_s=_LEASE_S)
+    lapsed = expire(claimed, at=_OVER, lease_s=_LEASE_S)
 
     assert early is claimed
     assert (lapsed.state, lapsed.claimed_by, lapsed.lapsed_from) == (CaseState.OPEN, None, "ada")
@@ -110,7 +110,7 @@ def test_expiry_waits_for_the_lease_and_remembers_whose_it_was() -> None:
 
 @pytest.mark.parametrize("case", [_open(), _lapsed(), _decided()])
 def test_only_claimed_cases_expire(case: ReviewCase) -> None:
-    assert expire(case, at=_OVER + timedelta(days=1)) is case
+    assert expire(case, at=_OVER + timedelta(days=1), lease_s=_LEASE_S) is case
 
 
 @pytest.mark.parametrize("case", [_claimed(), _lapsed()])
@@ -147,3 +147,13 @@ def test_every_change_counts_the_version_up() -> None:
     versions = [_open(), _claimed(), _lapsed(), claim(_lapsed(), "bob", at=_OVER, lease_s=_LEASE_S)]
 
     assert [case.version for case in versions] == [0, 1, 2, 3]
+
+
+def test_a_lease_that_was_given_under_a_clock_that_was_ahead_begins_now() -> None:
+    """Else a case would stay with somebody who has left for as long as the clock was ahead."""
+    for behind in (timedelta(0), timedelta(minutes=1)):
+        assert expire(_claimed(), at=_NOON - behind, lease_s=_LEASE_S) == _claimed(), "clocks of nodes differ"
+    at = _NOON - timedelta(days=1)
+    shortened = expire(_claimed(), at=at, lease_s=_LEASE_S)
+    assert (shortened.state, shortened.claimed_by) == (CaseState.CLAIMED, "ada")
+    assert shortened.lease_expires_at == at + timedelta(seconds=_LEASE_S)

@@ -85,7 +85,7 @@ async def shop(shop_url: str | None) -> AsyncIterator[Shop]:
 async def test_every_stage_of_a_case_comes_back_as_it_was(shop: Shop) -> None:
     (case,) = await shop.filled((Severity.HIGH, 0))
     claimed = claim(case, "ada", at=_AT, lease_s=_LEASE_S)
-    lapsed = expire(claimed, at=_AT + samples.minutes(20))
+    lapsed = expire(claimed, at=_AT + samples.minutes(20), lease_s=_LEASE_S)
     again = claim(lapsed, "bob", at=_AT + samples.minutes(21), lease_s=_LEASE_S)
     decided = decide(again, "bob", Outcome.REJECT, "Blut \U0001fa78 und mehr", at=_AT + samples.minutes(22))
 
@@ -164,8 +164,11 @@ async def test_what_can_be_claimed(shop: Shop) -> None:
 
     assert await shop.store.claimable(at=later, limit=5) == [still_open, lapsed]
     assert await shop.store.claimable(at=later, limit=1) == [still_open]
-    assert await shop.store.lapsed(at=later, limit=5) == [lapsed]
-    assert await shop.store.lapsed(at=_AT, limit=5) == []
+    ends = later + samples.minutes(15)
+    assert await shop.store.lapsed(at=later, not_after=ends, limit=5) == [lapsed]
+    assert await shop.store.lapsed(at=_AT, not_after=ends, limit=5) == []
+    held_ends_too_late = [one.id for one in await shop.store.lapsed(at=_AT, not_after=later, limit=5)]
+    assert held_ends_too_late == [held.id]
     assert await shop.store.count_by_state() == {CaseState.OPEN: 1, CaseState.CLAIMED: 2, CaseState.DECIDED: 1}
 
 

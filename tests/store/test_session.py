@@ -112,7 +112,7 @@ _OPERATIONS: dict[str, Callable[[Database], Awaitable[object]]] = {
     "case": lambda database: SqlCaseStore(database).find("case_1"),
     "cases": lambda database: SqlCaseStore(database).page(limit=1, state=CaseState.OPEN),
     "claimable": lambda database: SqlCaseStore(database).claimable(at=_NOW, limit=1),
-    "lapsed": lambda database: SqlCaseStore(database).lapsed(at=_NOW, limit=1),
+    "lapsed": lambda database: SqlCaseStore(database).lapsed(at=_NOW, not_after=_NOW, limit=1),
     "counts": lambda database: SqlCaseStore(database).count_by_state(),
     "save": lambda database: SqlCaseStore(database).save(
         samples.case_of(samples.decision()), expected_version=0, events=[]
