@@ -20,7 +20,7 @@ from app.jobs.gauges import refresh_gauges
 from app.jobs.ports import EvidenceFiles, EvidenceRecords, Ticks
 from app.jobs.retention import Retention
 from app.jobs.sealing import seal_audit
-from app.jobs.steady import SteadyClock
+from app.jobs.steady import STEADY_AFTER_S, SteadyClock
 from app.review.desk import ReviewDesk
 
 log = structlog.get_logger(__name__)
@@ -37,12 +37,14 @@ _LOOK_AT_CLOCK_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`one_node`: of all nodes, one runs it at a time; the others skip that turn."""
+    """`one_node`: of all nodes, one runs it at a time; the others skip that turn. It runs for the first time so long
+    after the start."""
 
     name: str
     every_s: float
     run: Callable[[], Awaitable[object]]
     one_node: bool = False
+    first_after_s: float = 0.0
 
 
 def _utc_now() -> datetime:
@@ -82,14 +84,13 @@ class Scheduler:
         self._stopping = False
 
     def start(self) -> None:
-        """Each job runs for the first time at once."""
         for job in self._jobs:
             self._scheduler.add_job(
                 self._scheduled,
                 _Every(job.every_s),
                 args=[job],
                 id=job.name,
-                next_run_time=datetime.now(UTC),
+                next_run_time=datetime.now(UTC) + timedelta(seconds=job.first_after_s),
                 coalesce=True,
                 max_instances=1,
                 misfire_grace_time=None,
@@ -168,6 +169,13 @@ def build_scheduler(
         Job("refresh_gauges", _GAUGES_EVERY_S, lambda: refresh_gauges(audit, desk)),
         Job("expire_leases", _LEASES_EVERY_S, desk.expire_leases, one_node=True),
         Job("remove_expired_evidence", _RETENTION_EVERY_S, retention.remove_expired, one_node=True),
-        Job("remove_unclaimed_evidence", _UNCLAIMED_EVERY_S, retention.remove_unclaimed, one_node=True),
+        # Seldom: not at a time at which the clock is surely not believed yet.
+        Job(
+            "remove_unclaimed_evidence",
+            _UNCLAIMED_EVERY_S,
+            retention.remove_unclaimed,
+            one_node=True,
+            first_after_s=2 * STEADY_AFTER_S,
+        ),
     )
     return Scheduler(jobs, ticks, clock=clock, steady=steady)

@@ -275,3 +275,13 @@ async def test_after_the_clock_went_back_each_turn_is_still_one_node_s(url: str,
             most = max(most, skipped)
             clock.forward(timedelta(minutes=-5) if step == 40 else timedelta(seconds=10))
         assert 0 < most <= 17
+
+
+async def test_a_job_may_wait_before_its_first_turn(database: Database) -> None:
+    early, late = _Counter(), _Counter()
+    jobs = [Job("early", _SHORTEST_S, early.run), Job("late", _SHORTEST_S, late.run, first_after_s=3600)]
+    scheduler = Scheduler(jobs, SqlTicks(database))
+    scheduler.start()
+    await early.reached(3)
+    await scheduler.shutdown()
+    assert late.turns == 0

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -167,7 +167,7 @@ async def test_counting_stops_when_its_time_is_over(database: Database, monkeypa
     for number in range(10):
         at = samples.NOON + timedelta(seconds=number)
         record = samples.record(outcome=Outcome.REJECT, at=at, picture=samples.facts(b"%d" % number))
-        await store.record(replace(record), [], None)
+        await store.record(record, [], None)
     keeping, before = samples.keeping(rejected=1), samples.keeping()
 
     async def count(*looks_s: float) -> PictureCount:
