@@ -1,5 +1,5 @@
 """Many jobs with random kills, cancellations of jobs and of questions, and deadlines:
-`python -m benchmarks.engine.soak [--jobs 10000]`.
+`python -m benchmarks.engine.soak [--jobs 10000] [--processes 2]`.
 
 Every job must end, with each question answered exactly once or the job given up by its caller, and the process must not
 grow. Uses the demonstration pair. Ends with code 1 when anything else happens.
@@ -25,6 +25,7 @@ from app.domain import EngineJob, Picture, Priority, Question, QuestionKind
 from app.engine.base import EngineConfig
 from app.engine.catalogue import load_catalogue, resolve
 from app.engine.local import LocalEngine
+from app.engine.places import places
 from app.engine.runtime import Runtime
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +82,7 @@ class Soak:
         chance = self._random
         side = chance.choice((16, 64, 160, 448))
         rgb = bytes([chance.randrange(256)]) * (side * side * 3)
-        questions = tuple(self._question(n) for n in range(chance.choice((0, 1, 3, 7, 12, 40))))
+        questions = tuple(self._question(n) for n in range(chance.choice((1, 3, 7, 12, 40))))
         deadline_s = chance.choice((0.0, 0.02, 0.2, 2.0, 30.0, 30.0, 30.0))
         job = EngineJob(
             f"{number}",
@@ -126,15 +127,17 @@ class Soak:
     async def _kill(self) -> None:
         while True:
             await asyncio.sleep(self._random.expovariate(1 / _KILL_EVERY_S))
-            if self._engine.pid is not None:
+            if pids := self._engine.pids:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._engine.pid, self._random.choice((signal.SIGKILL, signal.SIGABRT, signal.SIGSTOP)))
+                    end = self._random.choice((signal.SIGKILL, signal.SIGABRT, signal.SIGSTOP))
+                    os.kill(self._random.choice(pids), end)
                 self.ends["killed"] += 1
 
     def _weigh(self) -> None:
-        pid = self._engine.pid
-        if pid is None:
-            return
+        for pid in self._engine.pids:
+            self._weigh_one(pid)
+
+    def _weigh_one(self, pid: int) -> None:
         self._lived[pid] += 1
         try:
             held = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -144,10 +147,11 @@ class Soak:
             self.held[pid] = (self.held.get(pid, (held, held))[0], held)
 
 
-async def main(jobs: int, seed: int) -> int:
+async def main(jobs: int, seed: int, processes: int) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     files = resolve(load_catalogue(ROOT / "models" / "catalogue.yaml"), "demo", models_dir=ROOT / "models")
-    engine = LocalEngine(EngineConfig(files=files, runtime=Runtime(context_tokens=2048), hang_grace_s=1.0))
+    at = places(None, processes, gpu_layers=-1)
+    engine = LocalEngine(EngineConfig(files=files, runtime=Runtime(context_tokens=2048), places=at, hang_grace_s=1.0))
     await engine.start()
     await engine.wait_ready(60)
     soak = Soak(engine, jobs, seed)
@@ -173,5 +177,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine.soak", description=__doc__)
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
-    sys.exit(asyncio.run(main(given.jobs, given.seed)))
+    sys.exit(asyncio.run(main(given.jobs, given.seed, given.processes)))

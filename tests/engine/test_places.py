@@ -2,8 +2,11 @@
 
 import pytest
 
+from app import main
 from app.engine.places import Place, places, seeing_only
+from app.engine.process import worker_environment
 from app.errors import ConfigurationError
+from app.settings import Settings
 
 
 def test_without_gpus_there_are_so_many_processes_that_see_what_the_service_sees() -> None:
@@ -59,3 +62,18 @@ def test_every_back_end_sees_the_one_gpu() -> None:
     assert seen["CUDA_VISIBLE_DEVICES"] == seen["ROCR_VISIBLE_DEVICES"] == "GPU-8932f937"
     # What is left of ROCm's is counted anew.
     assert seen["HIP_VISIBLE_DEVICES"] == "0"
+
+
+def test_a_named_gpu_goes_before_what_the_service_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "1")
+
+    assert worker_environment()["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert worker_environment("3").items() >= seeing_only("3").items()
+
+
+def test_the_settings_reach_the_engine() -> None:
+    assert main._engine_config(Settings(engine_gpus="0,1")).places == (Place("gpu 0", "0"), Place("gpu 1", "1"))
+    assert len(main._engine_config(Settings(engine_processes=3)).places) == 3
+    with pytest.raises(ConfigurationError, match="is no GPU"):
+        main._engine_config(Settings(engine_gpus="all"))
