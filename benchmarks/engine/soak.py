@@ -81,7 +81,7 @@ class Soak:
         chance = self._random
         side = chance.choice((16, 64, 160, 448))
         rgb = bytes([chance.randrange(256)]) * (side * side * 3)
-        questions = tuple(self._question(n) for n in range(chance.choice((0, 1, 3, 7, 12, 40))))
+        questions = tuple(self._question(n) for n in range(chance.choice((1, 3, 7, 12, 40))))
         deadline_s = chance.choice((0.0, 0.02, 0.2, 2.0, 30.0, 30.0, 30.0))
         job = EngineJob(
             f"{number}",
