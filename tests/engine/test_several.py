@@ -69,7 +69,9 @@ async def running(config: EngineConfig, **changes: object) -> AsyncIterator[Loca
 
 
 async def test_jobs_go_to_both_in_equal_numbers(own_pair: LocalEngine) -> None:
-    jobs = [asyncio.create_task(all_answers(own_pair.ask(job(many(), picture(seed))))) for seed in range(6)]
+    """Of pictures so small that a pipe takes them at once: else the process that reads more quickly gets more."""
+    small = [picture(seed, 64, 64) for seed in range(6)]
+    jobs = [asyncio.create_task(all_answers(own_pair.ask(job(many(), shown)))) for shown in small]
     async with asyncio.timeout(START_S):
         while sum(shares := [process.jobs for process in own_pair.info.processes]) < len(jobs):  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -186,7 +188,7 @@ async def test_one_that_hangs_is_given_nothing_more_and_is_replaced(demo_config:
         still = engine.info.processes[0]
         await until(engine, 0, EngineState.RESTARTING)
 
-        assert sorted(statuses, key=len) == sorted([{Status.TIMEOUT}, {Status.OK}], key=len)
+        assert statuses in ([{Status.TIMEOUT}, {Status.OK}], [{Status.OK}, {Status.TIMEOUT}])
         assert (during.state, during.degraded) == (EngineState.READY, True)
         assert during.detail == "process 1: the engine process has said nothing since a job's deadline"
         assert {answer.status for one in served for answer in one} == {Status.OK}
