@@ -40,6 +40,7 @@ from app.moderation.pipeline import Deadlines, Moderator
 from app.moderation.shadow import ShadowLimits, ShadowRunner
 from app.policy.backtests import Backtests
 from app.policy.checking import get_ready
+from app.policy.lasting import Lasting
 from app.policy.live import LiveRuleset
 from app.policy.retention_terms import RetentionTerms
 from app.policy.shadow import ShadowPolicy, shadow_path
@@ -93,15 +94,17 @@ def build(settings: Settings) -> Portcullis:
     desk = ReviewDesk(SqlCaseStore(database), lease_s=settings.lease_s)
     cache = _findings_cache(settings)
     signals = Signals(RapidOcrReader(pool), ZxingReader(pool), AhoCorasickMatcher(), Probes(), Scene(), ModelText())
+    making = Lasting()
     ruleset = LiveRuleset(
         settings.policy,
         settings.rules_dir,
         store=SqlRulesets(database),
         prepare=lambda candidate: signals.matcher.prepare(candidate.lists),
         workers=checkers,
+        making=making,
     )
     shadow_store = SqlShadow(database)
-    shadow = ShadowPolicy(shadow_path(settings.policy), ruleset, store=shadow_store, workers=checkers)
+    shadow = ShadowPolicy(shadow_path(settings.policy), ruleset, store=shadow_store, workers=checkers, making=making)
     comparing = ShadowRunner(
         policy=lambda: shadow.current,
         store=shadow_store,

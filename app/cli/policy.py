@@ -1,6 +1,5 @@
-"""`portcullis policy check`, `test` and `explain`; `shadow` is beside."""
+"""`portcullis policy check` and `test`, which need no database; `explain` and `shadow` are beside."""
 
-import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -8,25 +7,28 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.cli import shadow
-from app.cli.kept import open_database
-from app.cli.retention import told_of_stored
+from app.cli.lazy import Home, lazy_group
 from app.cli.settings import load_settings
-from app.domain import DecisionRecord, Mode
+from app.domain import Mode
 from app.errors import ConfigurationError, PolicyInvalid
 from app.policy.cases import cases_path, run_cases
-from app.policy.explain import Explanation, explain
 from app.policy.load import load_ruleset
 from app.policy.retention import in_words, keeping
-from app.policy.rows import RowReader
-from app.policy.ruleset import Ruleset
-from app.policy.versions import rebuild
-from app.settings import Settings
-from app.signals.keywords import AhoCorasickMatcher
-from app.store import SqlDecisionStore, SqlRulesets
 
-commands = typer.Typer(help="Check what decides, and try what might.", no_args_is_help=True, add_completion=False)
-commands.add_typer(shadow.commands, name="shadow")
+_HOMES = {
+    "explain": Home(
+        "app.cli.explain",
+        "Why a decision is what it is: every rule as a tree, and the smallest change that would have made it another.",
+    ),
+    "shadow": Home("app.cli.shadow", "Try a whole policy beside the live one."),
+}
+
+commands = typer.Typer(
+    cls=lazy_group(_HOMES),
+    help="Check what decides, and try what might.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 @commands.callback()
@@ -57,6 +59,9 @@ def check(
     )
     passed = timedelta(hours=settings.keep_passed_hours)
     console.print(f"pictures are kept: {in_words(keeping(ruleset, passed_if_silent=passed))}")
+    # Only here: a check that finds mistakes needs no database.
+    from app.cli.retention import told_of_stored  # noqa: PLC0415
+
     for line in told_of_stored(settings, ruleset):
         console.print(line)
     for warning in ruleset.warnings:
@@ -90,46 +95,3 @@ def run_tests(
     console.print(f"{report.cases} tests, {len(report.failures)} failed")
     if report.failures:
         raise typer.Exit(1)
-
-
-@commands.command("explain")
-def explain_decision(
-    decision_id: Annotated[str, typer.Argument(help="Such as dec_4f….")],
-    other: Annotated[Path | None, typer.Option("--with", help="Another policy, to see what it would say.")] = None,
-    rules_dir: Annotated[Path | None, typer.Option(help="Its keyword lists; default PORTCULLIS_RULES_DIR.")] = None,
-) -> None:
-    """Why a decision is what it is: every rule as a tree, and the smallest change that would have made it another."""
-    settings = load_settings()
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    try:
-        candidate = load_ruleset(other, rules_dir or settings.rules_dir) if other else None
-    except PolicyInvalid as invalid:
-        console.print(invalid.detail)
-        raise typer.Exit(1) from invalid
-    record, why = asyncio.run(_explained(settings, decision_id, candidate))
-    decision = record.decision
-    console.print(f"{decision.id}: {decision.outcome.value}, decided {decision.created_at:%Y-%m-%d %H:%M:%S} UTC")
-    if candidate is not None:
-        console.print(f"under {other}: {why.outcome.value}")
-    console.print()
-    for line in why.lines:
-        console.print(line)
-    console.print()
-    for change in (why.value_change, why.threshold_change):
-        if change is not None:
-            console.print(f"{change.outcome.value} if {change.name} were {change.to:.6g} instead of {change.value:.6g}")
-    if why.value_change is None and why.threshold_change is None:
-        console.print("no single number would have changed the outcome")
-
-
-async def _explained(
-    settings: Settings, decision_id: str, candidate: Ruleset | None
-) -> tuple[DecisionRecord, Explanation]:
-    async with open_database(settings) as database:
-        record = await SqlDecisionStore(database).find_record(decision_id)
-        pins, findings = record.decision.pins, record.findings
-        if candidate is None:
-            candidate = rebuild(await SqlRulesets(database).find(pins.ruleset))
-        else:
-            findings = RowReader(candidate, AhoCorasickMatcher()).refound(findings, pins.lists)
-        return record, explain(candidate, findings, record.context, model_digest=pins.model)

@@ -1,7 +1,6 @@
 """`portcullis serve`."""
 
 import asyncio
-import gc
 import shlex
 import socket
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 from app.cli.settings import load_settings
 from app.errors import ConfigurationError
 from app.main import Portcullis, admin_key_path, build, create_app
+from app.policy.lasting import look_thoroughly
 from app.settings import Settings
 
 commands = typer.Typer(add_completion=False)
@@ -46,8 +46,7 @@ async def _run(portcullis: Portcullis, listener: socket.socket) -> None:
     _greet(settings, listener.getsockname()[1], admin_key_path(settings))
     application = create_app(portcullis)
     # What stands now stays until the end: full collections that walked all of it stopped every upload for 0.1 s.
-    gc.collect()
-    gc.freeze()
+    look_thoroughly()
     config = uvicorn.Config(
         application,
         log_config=None,

@@ -86,11 +86,6 @@ class ProbeScore(Value):
     lower_bound: bool = False
     calibrated: bool = False
 
-    @property
-    def absent(self) -> bool:
-        """There is nothing that it could be asked of, and that is known."""
-        return self.status is Status.SKIPPED and self.reason == NO_TEXT
-
 
 class PublishedText(Value):
     status: Status

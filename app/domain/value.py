@@ -23,7 +23,7 @@ class Value(BaseModel):
     @classmethod
     def unchecked(cls, fields: dict[str, Any]) -> Self:
         """A value of parts that are sound already: every field must be given, and be what it would be after checking.
-        Eight times as fast as the constructor, and for nothing that comes from outside."""
+        Four times as fast as the constructor, and for nothing that comes from outside."""
         return _maker(cls)(fields)
 
 

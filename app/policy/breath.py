@@ -41,6 +41,16 @@ def breathe() -> None:
         _beside.due_at = time.perf_counter() + _WORK_S
 
 
+def at_once(steps: Generator[None, None, R]) -> R:
+    """What the steps return, for who has nobody beside."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+
+
 async def piecemeal(steps: Generator[None, None, R]) -> R:
     """What the steps return, some of them at a time. Where nobody else is ready there is no waiting in between."""
     while True:

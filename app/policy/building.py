@@ -5,7 +5,10 @@ is to put together what came back, in small pieces, and only what is not the sam
 """
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from app.errors import PolicyInvalid, PolicyProblem, WorkerCrashed, WorkerTimeout
 from app.policy.breath import piecemeal
@@ -22,6 +25,10 @@ _ATTEMPTS = 2
 _OWN_SHARE = 0.9
 
 
+#: Is entered while a ruleset is put together: `app.policy.lasting` in a process that serves.
+Making: TypeAlias = Callable[[], AbstractContextManager[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """`failing_cases` are what the policy tests say against the ruleset."""
@@ -34,8 +41,9 @@ class Builder:
     """Builds one version of a policy after the other. Every method raises PolicyInvalid with all that is wrong, and
     WorkerCrashed or WorkerTimeout when it could not be found out."""
 
-    def __init__(self, workers: Workers, *, timeout_s: float = CHECK_TIMEOUT_S) -> None:
+    def __init__(self, workers: Workers, *, timeout_s: float = CHECK_TIMEOUT_S, making: Making = nullcontext) -> None:
         self._workers = workers
+        self._making = making
         self._timeout_s = timeout_s
         self._unpacker = Unpacker()
         self._turn = asyncio.Lock()
@@ -43,8 +51,9 @@ class Builder:
     async def build(self, candidate: Candidate) -> Built:
         checked = await self._checked(candidate)
         async with self._turn:
-            steps = self._unpacker.steps(checked.packed, (*candidate.last_good, *candidate.lists))
-            ruleset = await piecemeal(steps)
+            with self._making():
+                steps = self._unpacker.steps(checked.packed, (*candidate.last_good, *candidate.lists))
+                ruleset = await piecemeal(steps)
         return Built(ruleset, checked.failing_cases)
 
     async def check(self, candidate: Candidate) -> Outline:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from app.domain import KeywordList, Mode, Needs, ProbeQuestion, TextSource
+from app.domain import KeywordList, Needs, ProbeQuestion, TextSource
 from app.errors import PolicyProblem
+from app.policy.breath import at_once
 from app.policy.conditions import Compiler, ConditionInvalid
 from app.policy.draft import Draft
-from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Tree, conditions
+from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Program, Tree, conditions, program_steps
 from app.policy.schema import Signals, Surface, When
 from app.policy.scores import with_parts
 from app.policy.source import Path, Source
@@ -124,13 +125,8 @@ def programs_of(
     surfaces: Mapping[str, Surface],
 ) -> tuple[Program, dict[str, Program]]:
     """What decides, and what decides on each surface; `rules` are all of the policy, drafts too."""
-    base = base_program(rules, compiler, thresholds)
+    base = at_once(program_steps(compiler, thresholds, rules))
     return base, {name: surface_program(base, rules, name, surface) for name, surface in surfaces.items()}
-
-
-def base_program(rules: Sequence[CompiledRule], compiler: Compiler, thresholds: Mapping[str, int | float]) -> Program:
-    """What decides where no surface has it otherwise."""
-    return Program(compiler, thresholds, tuple(one for one in rules if one.rule.mode is not Mode.DRAFT))
 
 
 def _never_known(lists: Sequence[KeywordList]) -> set[str]:

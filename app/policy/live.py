@@ -7,6 +7,7 @@ were in force before. Every node follows the store's newest activation. A bad ed
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from app.domain import Activation, ActivationSource, Change, KeywordList, Rulese
 from app.errors import PolicyConflict, PolicyInvalid, PolicyProblem, PolicyTestsFailed, PortcullisError, WorkerError
 from app.media_inline import InlineWorkers
 from app.policy.breath import considerate
-from app.policy.building import Builder
+from app.policy.building import Builder, Making
 from app.policy.candidate import Candidate
 from app.policy.files import PolicyFiles
 from app.policy.ports import RulesetStore
@@ -55,6 +56,7 @@ class LiveRuleset:
         store: RulesetStore,
         prepare: Prepare = lambda _: None,
         workers: Workers | None = None,
+        making: Making = nullcontext,
         poll_interval_s: float = POLL_INTERVAL_S,
         follow_interval_s: float = FOLLOW_INTERVAL_S,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -62,7 +64,7 @@ class LiveRuleset:
         self._files = PolicyFiles(policy_path, rules_dir)
         self._store = store
         self._prepare = prepare
-        self._builder = Builder(workers or InlineWorkers())
+        self._builder = Builder(workers or InlineWorkers(), making=making)
         self._poll_interval_s = poll_interval_s
         self._follow_interval_s = follow_interval_s
         self._clock = clock

@@ -1,6 +1,6 @@
 """A ruleset: one policy and the keyword lists beside it, checked, compiled and named by its digest."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from operator import itemgetter
@@ -82,26 +82,10 @@ class Program:
     compiler: Compiler
     thresholds: Mapping[str, int | float]
     rules: tuple[CompiledRule, ...]
+    leaves: tuple[Condition, ...] = field(repr=False, compare=False)
+    pickers: tuple[Picker, ...] = field(repr=False, compare=False)
     surface: str | None = None
     own_thresholds: frozenset[str] = frozenset()
-    leaves: tuple[Condition, ...] = field(init=False, repr=False, compare=False)
-    pickers: tuple[Picker, ...] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """What every upload would have to find out anew; a twentieth of what one takes."""
-        places: dict[str, int] = {}
-        leaves: list[Condition] = []
-        pickers = []
-        for one in self.rules:
-            own = []
-            for leaf in one.leaves:
-                place = places.setdefault(leaf.text, len(leaves))
-                if place == len(leaves):
-                    leaves.append(leaf)
-                own.append(place)
-            pickers.append(_picker(own))
-        object.__setattr__(self, "leaves", tuple(leaves))
-        object.__setattr__(self, "pickers", tuple(pickers))
 
     def place(self, threshold: str) -> str:
         """Where the policy gives the value of `thresholds.<name>`: there, or within the surface."""
@@ -110,6 +94,33 @@ class Program:
     def thresholds_with(self, moved: Mapping[str, int | float]) -> Mapping[str, int | float]:
         """The thresholds, with those that `moved` gives by their places."""
         return {name: moved.get(self.place(name), value) for name, value in self.thresholds.items()}
+
+
+def program_steps(
+    compiler: Compiler,
+    thresholds: Mapping[str, int | float],
+    rules: Iterable[CompiledRule],
+    *,
+    surface: str | None = None,
+    own_thresholds: frozenset[str] = frozenset(),
+) -> Generator[None, None, Program]:
+    """A program, a step for each rule."""
+    places: dict[str, int] = {}
+    leaves: list[Condition] = []
+    pickers, deciding = [], []
+    for one in rules:
+        yield
+        if one.mode is Mode.DRAFT:
+            continue
+        own = []
+        for leaf in one.leaves:
+            place = places.setdefault(leaf.text, len(leaves))
+            if place == len(leaves):
+                leaves.append(leaf)
+            own.append(place)
+        deciding.append(one)
+        pickers.append(_picker(own))
+    return Program(compiler, thresholds, tuple(deciding), tuple(leaves), tuple(pickers), surface, own_thresholds)
 
 
 @dataclass(frozen=True, slots=True)

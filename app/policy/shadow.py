@@ -5,6 +5,7 @@ is `policies.shadow.yaml` beside `policies.yaml`. Its content counts when it cha
 """
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import structlog
 from app.domain import Activation, ActivationSource, AuditEvent, Change, ShadowText, new_id
 from app.errors import NotFound, PolicyConflict, PolicyInvalid, PolicyProblem, PortcullisError, StoreUnavailable
 from app.media_inline import InlineWorkers
-from app.policy.building import Builder
+from app.policy.building import Builder, Making
 from app.policy.candidate import Candidate
 from app.policy.live import FOLLOW_INTERVAL_S, LiveRuleset
 from app.policy.ports import ShadowStore
@@ -57,6 +58,7 @@ class ShadowPolicy:
         *,
         store: ShadowStore,
         workers: Workers | None = None,
+        making: Making = nullcontext,
         follow_interval_s: float = FOLLOW_INTERVAL_S,
     ) -> None:
         self.current = None
@@ -64,7 +66,7 @@ class ShadowPolicy:
         self._path = path
         self._live = live
         self._store = store
-        self._builder = Builder(workers or InlineWorkers())
+        self._builder = Builder(workers or InlineWorkers(), making=making)
         self._follow_interval_s = follow_interval_s
         self._settled: bytes | None = None
         #: What `current` was made of: the entry's number, and the lists by name and digest.

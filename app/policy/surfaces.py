@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from app.domain import Mode, Outcome
 from app.errors import PolicyProblem
+from app.policy.breath import at_once
 from app.policy.cel_syntax import Call, Name, walk
 from app.policy.draft import Draft
 from app.policy.fields import MIN_DIVISOR
-from app.policy.ruleset import CompiledRule, Program, Ruleset
+from app.policy.ruleset import CompiledRule, Program, Ruleset, program_steps
 from app.policy.schema import Rule, RuleOverride, Surface
 from app.policy.source import Path, Source
 from app.policy.vocabulary import did_you_mean
@@ -18,13 +19,7 @@ _DIVISIONS = ("_/_", "_%_")
 
 def surface_program(base: Program, compiled: Iterable[CompiledRule], name: str, surface: Surface) -> Program:
     """What decides on the surface; `compiled` are all rules of the policy, drafts too."""
-    steps = surface_steps(base, compiled, name, surface)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            program: Program = end.value
-            return program
+    return at_once(surface_steps(base, compiled, name, surface))
 
 
 def surface_steps(
@@ -34,15 +29,17 @@ def surface_steps(
     own = {f"thresholds.{threshold}": value for threshold, value in surface.thresholds.items()}
     # A threshold keeps the type that its conditions were compiled for.
     thresholds = {name: type(value)(own.get(name, value)) for name, value in base.thresholds.items()}
-    rules = []
-    for one in compiled:
-        yield
-        rule = _overridden(one.rule, surface.rules.get(one.rule.id))
-        if rule is None or rule.mode is Mode.DRAFT:
-            continue
-        differs = rule is not one.rule or not own.keys().isdisjoint(one.names)
-        rules.append(replace(one, rule=rule, surface=name) if differs else one)
-    return Program(base.compiler, thresholds, tuple(rules), surface=name, own_thresholds=frozenset(own))
+    rules = (rule for one in compiled if (rule := _as_on(one, name, surface, own)) is not None)
+    return (yield from program_steps(base.compiler, thresholds, rules, surface=name, own_thresholds=frozenset(own)))
+
+
+def _as_on(one: CompiledRule, name: str, surface: Surface, own_thresholds: Mapping[str, object]) -> CompiledRule | None:
+    """None where the rule is off."""
+    rule = _overridden(one.rule, surface.rules.get(one.id))
+    if rule is None:
+        return None
+    differs = rule is not one.rule or not own_thresholds.keys().isdisjoint(one.names)
+    return replace(one, rule=rule, surface=name) if differs else one
 
 
 def _overridden(rule: Rule, override: RuleOverride | None) -> Rule | None:

@@ -11,9 +11,9 @@ from typing import Protocol, TypeAlias
 
 from app.domain import KeywordList, Needs
 from app.errors import PolicyProblem
-from app.policy.compile import base_program, read_sources
+from app.policy.compile import read_sources
 from app.policy.conditions import CheckedCondition, Compiler, Condition
-from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Ruleset, Tree
+from app.policy.ruleset import AllOf, AnyOf, CompiledRule, Not, Ruleset, Tree, program_steps
 from app.policy.schema import Policy, Rule
 from app.policy.surfaces import surface_steps
 from app.policy.vocabulary import Vocabulary
@@ -155,7 +155,7 @@ def _put_together(
 ) -> Generator[None, None, Ruleset]:
     by_digest = {(one.name, one.digest): one for one in lists}
     own = tuple(by_digest[name] for name in packed.lists)
-    program = base_program(rules, compiler, rest.vocabulary.thresholds)
+    program = yield from program_steps(compiler, rest.vocabulary.thresholds, rules)
     surfaces = {}
     for name, surface in rest.policy.surfaces.items():
         surfaces[name] = yield from surface_steps(program, rules, name, surface)

@@ -73,8 +73,9 @@ def truths(ruleset: Ruleset) -> Decide:
     program = ruleset.program
 
     def decide(upload: Upload) -> int:
-        judge = LeafJudge(program.compiler, upload.facts, {})
-        return sum(one.fold(judge.all(one.leaves)) is Truth.TRUE for one in program.rules)
+        results = LeafJudge(program.compiler, upload.facts, {}).all(program.leaves)
+        rules = zip(program.rules, program.pickers, strict=True)
+        return sum(one.fold(pick(results)) is Truth.TRUE for one, pick in rules)
 
     return decide
 

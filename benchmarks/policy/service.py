@@ -1,7 +1,6 @@
 """The application over HTTP with a scripted model, in a process of its own, to measure what surrounds the model."""
 
 import asyncio
-import gc
 import multiprocessing
 import random
 import secrets
@@ -31,6 +30,7 @@ from app.moderation.pipeline import Deadlines, Moderator
 from app.moderation.shadow import ShadowLimits, ShadowRunner
 from app.policy.backtests import Backtests
 from app.policy.checking import get_ready
+from app.policy.lasting import Lasting, look_thoroughly
 from app.policy.live import LiveRuleset
 from app.policy.retention_terms import RetentionTerms
 from app.policy.shadow import ShadowPolicy, shadow_path
@@ -112,8 +112,7 @@ def _serve(folder: Path, model_s: float, parent: Connection) -> None:
         serving = asyncio.create_task(server.serve([listening]))
         while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn offers nothing to wait for
             await asyncio.sleep(0.01)
-        gc.collect()  # as `portcullis serve` does
-        gc.freeze()
+        look_thoroughly()  # as `portcullis serve` does
         parent.send(listening.getsockname()[1])
         await serving
 
@@ -142,15 +141,17 @@ def _application(folder: Path, model_s: float) -> Litestar:
         SqlAuditLog(database),
     )
     checkers = MediaPool(1, memory_mb=512, warm_up=[get_ready])
+    making = Lasting()
     ruleset = LiveRuleset(
         folder / "policies.yaml",
         folder / "rules",
         store=SqlRulesets(database),
         prepare=lambda candidate: matcher.prepare(candidate.lists),
         workers=checkers,
+        making=making,
     )
     store = SqlShadow(database)
-    shadow = ShadowPolicy(shadow_path(folder / "policies.yaml"), ruleset, store=store, workers=checkers)
+    shadow = ShadowPolicy(shadow_path(folder / "policies.yaml"), ruleset, store=store, workers=checkers, making=making)
     comparing = ShadowRunner(
         policy=lambda: shadow.current,
         store=store,
