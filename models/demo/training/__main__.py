@@ -16,9 +16,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, default=_HERE / "build/run")
     train.add_argument("--see-steps", type=int, default=2200, help="steps of learning to see (default %(default)s)")
     train.add_argument(
-        "--answer-steps", type=int, default=3100, help="steps of learning to answer (default %(default)s)"
+        "--answer-steps", type=int, default=3700, help="steps of learning to answer (default %(default)s)"
     )
-    train.add_argument("--calm-steps", type=int, default=800, help="steps of leaving photographs alone (%(default)s)")
+    train.add_argument("--calm-steps", type=int, default=1000, help="steps of leaving photographs alone (%(default)s)")
     train.add_argument("--start-from", type=Path, help="a folder with a GGUF pair to go on from, instead of nothing")
     train.add_argument("--peak", type=float, default=1.0, help="share of the learning rates (default %(default)s)")
     train.add_argument("--seed", type=int, default=0)

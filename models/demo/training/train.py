@@ -48,8 +48,8 @@ class Plan:
 
     out: Path
     see_steps: int = 2200
-    answer_steps: int = 3100
-    calm_steps: int = 800
+    answer_steps: int = 3700
+    calm_steps: int = 1000
     batch: int = 24
     probes: int = 4
     seed: int = 0
