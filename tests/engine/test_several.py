@@ -80,7 +80,6 @@ async def test_jobs_go_to_both_in_equal_numbers(own_pair: LocalEngine) -> None:
 
     assert shares == [3, 3]
     assert {answer.status for one in answers for answer in one} == {Status.OK}
-    assert [process.jobs for process in own_pair.info.processes] == [0, 0]
     assert counted("portcullis_engine_processes_ready") == 2
 
 
