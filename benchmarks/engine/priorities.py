@@ -123,8 +123,8 @@ class Bench:
         return Picture(self._side, self._side, mark + self._noise[len(mark) :])
 
     def _cpu_s(self) -> float:
-        assert self._engine.pid is not None
-        return threads_cpu_s(self._engine.pid)
+        (pid,) = self._engine.pids
+        return threads_cpu_s(pid)
 
 
 async def main(given: argparse.Namespace, files: ModelFiles) -> None:
