@@ -1,8 +1,8 @@
 """Trains the demonstration model anew: `python -m scripts.demo_model`, or `make demo-model`.
 
 Makes an environment with PyTorch in build/training (a download of some gigabytes), fetches the photographs and the
-clip art, trains (resumes where it was stopped), exports and evaluates. On each of two cores, some 75 CPU minutes where
-they have bfloat16 (AVX-512, AMX) and three hours where they have not, as far as parts of it tell.
+clip art, trains (resumes where it was stopped), exports and evaluates. On each of two cores, an hour where they have
+bfloat16 (AVX-512, AMX) and three hours where they have not, as far as parts of it tell.
 Nothing that ships changes unless --install is given.
 """
 
