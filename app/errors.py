@@ -50,6 +50,7 @@ PortcullisError
 
 import unicodedata
 from dataclasses import dataclass
+from functools import partial
 
 
 class PortcullisError(Exception):
@@ -140,6 +141,9 @@ class EngineCrashed(EngineError):
     def __init__(self, detail: str, *, cause: str) -> None:
         super().__init__(detail)
         self.cause = cause
+
+    def __reduce__(self) -> tuple[partial["EngineCrashed"], tuple[str]]:
+        return partial(type(self), cause=self.cause), (self.detail,)
 
 
 class GpuMissing(EngineError):

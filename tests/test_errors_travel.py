@@ -5,7 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.errors import PolicyInvalid, PolicyProblem, PolicyTestsFailed, PortcullisError, Unavailable, WorkerTimeout
+from app.errors import (
+    EngineCrashed,
+    PolicyInvalid,
+    PolicyProblem,
+    PolicyTestsFailed,
+    PortcullisError,
+    Unavailable,
+    WorkerTimeout,
+)
 
 
 def tree(root: type[PortcullisError]) -> Iterator[type[PortcullisError]]:
@@ -21,6 +29,8 @@ def example(error: type[PortcullisError]) -> PortcullisError:
         return error("busy", retry_after_s=9)
     if issubclass(error, WorkerTimeout):
         return error("slow", ran_s=1.5)
+    if issubclass(error, EngineCrashed):
+        return error("gone", cause="hang")
     return error("a sentence for people")
 
 
