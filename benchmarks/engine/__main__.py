@@ -185,6 +185,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pair", type=Path, help="a folder for the random weights, which are written there once")
     parser.add_argument("--out", type=Path, help="a folder for the table and the plot")
     given = parser.parse_args()
+    if given.out is not None and importlib.util.find_spec("matplotlib") is None:
+        # Said before an hour of measuring, not after it.
+        parser.error("--out draws a plot, which needs matplotlib: pip install -r requirements/benchmarks.lock")
     if (given.model is None) != (given.projector is None):
         parser.error("--model and --projector belong together")
     return given
