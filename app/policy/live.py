@@ -186,9 +186,10 @@ class LiveRuleset:
         it, StoreUnavailable and WorkerError."""
         return await self._builder.check(kept_candidate(await self._store.find(digest)))
 
-    async def in_force_at(self, moment: datetime) -> Activation | None:
-        """What decided then; the first there ever was where that came later. Raises StoreUnavailable."""
-        return await self._store.in_force_at(moment)
+    async def in_force_since(self, moment: datetime) -> list[Activation]:
+        """What decided then, and all that was activated after that one, the newest last: on any node, though this one
+        may not follow it yet. Raises StoreUnavailable."""
+        return await self._store.in_force_since(moment)
 
     async def _watch_files(self) -> None:
         async with contextlib.aclosing(self._files.ticks(self._poll_interval_s)) as ticks:
