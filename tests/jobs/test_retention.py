@@ -561,6 +561,20 @@ async def test_a_run_stops_when_the_clock_is_set_under_it(world: World, monkeypa
     assert await world.retention.remove_expired() == 2
 
 
+async def test_a_walk_stops_when_the_clock_is_set_under_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        await world.put(b"%d" % number)
+    world.clock.forward(_KEEP)
+    delete = world.files.delete_if_put_before
+
+    async def and_the_clock_is_set(*given: Any) -> bool:
+        world.steady = False
+        return await delete(*given)
+
+    monkeypatch.setattr(world.files, "delete_if_put_before", and_the_clock_is_set)
+    assert await world.retention.remove_unclaimed() == 1
+
+
 async def test_what_was_decided_under_a_clock_that_was_ahead_is_kept_longer_and_not_shorter(world: World) -> None:
     world.clock.forward(timedelta(days=1))
     picture = await world.uploaded(b"passed")
