@@ -209,4 +209,9 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The URL of the database."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'portcullis.db'}"
+        return self.database_url or f"sqlite:///{self.own_database}"
+
+    @property
+    def own_database(self) -> Path:
+        """The database where no other is named."""
+        return self.data_dir / "portcullis.db"

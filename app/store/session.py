@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.errors import PortcullisError, StoreUnavailable
 from app.store.commits import Commits
-from app.store.migrate import upgrade
+from app.store.migrate import require_current, upgrade
 from app.store.room import LEAST_FREE_BYTES, require_room
 from app.store.urls import driver_url, sqlite_path, thread_url
 from app.store.writer import WriterThread
@@ -81,6 +81,12 @@ class Database:
                 await asyncio.to_thread(_prepare_file, path, self._busy_timeout_s)
                 self._file = _OpenFile(path)
             await upgrade(self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}))
+
+    async def start_to_read(self) -> None:
+        """Leave everything as it is: the database is that of a service, which may be of another version. Raises
+        ConfigurationError where it is, and StoreUnavailable."""
+        with _translated():
+            await require_current(self._engine)
 
     async def aclose(self) -> None:
         self._closed = True
