@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import literal
 
 from app.audit.chain import event_of
 from app.domain import IN_FLIGHT, CaseKind, Keeping, Outcome, ReviewCase, Severity, new_id
@@ -178,6 +179,23 @@ async def test_counting_stops_when_its_time_is_over(database: Database, monkeypa
     assert (stopped.pictures, stopped.complete, stopped.oldest) == (6, False, samples.NOON)
     whole = await count(*[1.0] * 6)
     assert (whole.pictures, whole.complete) == (10, True)
+
+
+async def test_a_picture_that_comes_to_wait_for_a_person_meanwhile_is_not_let_go(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL, between the query for what is settled and the one for what each came to."""
+    store, records = SqlDecisionStore(database), SqlRetention(database)
+    for name in (b"again", b"once"):
+        await store.record(samples.record(picture=samples.facts(name)), [], None)
+    monkeypatch.setattr("app.store.retention._still_needed", lambda *_: literal(value=False))
+    waits = samples.record(outcome=Outcome.REVIEW, picture=samples.facts(b"again"))
+    await store.record(waits, [], samples.case_of(waits.decision))
+
+    found, _ = await records.expired_evidence(
+        samples.keeping(), now=_NOW, seen_before=_NOW, after=None, limit=9, agreed=()
+    )
+    assert [one.sha256 for one in found] == [samples.facts(b"once").sha256]
 
 
 async def test_what_was_seen_within_the_last_minutes_is_not_counted(database: Database) -> None:
