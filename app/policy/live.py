@@ -22,7 +22,7 @@ from app.policy.candidate import Candidate
 from app.policy.files import PolicyFiles
 from app.policy.ports import RulesetStore
 from app.policy.ruleset import Ruleset
-from app.policy.standing import RulesetStatus, Standing
+from app.policy.standing import Replaced, RulesetStatus, Standing
 from app.policy.travel import Outline
 from app.policy.versions import as_named, kept_candidate, record, require_unchanged, version_name
 from app.workers import Workers
@@ -141,7 +141,7 @@ class LiveRuleset:
 
     async def put(
         self, policy: bytes, *, expected: str | None, author: str, why: str | None, force: bool = False
-    ) -> Activation:
+    ) -> Replaced:
         """Activate a policy with the lists in force. `expected` is the digest of the policy that the edit began with;
         None overwrites any. `force` overrules failing policy tests, which is recorded. Raises PolicyInvalid,
         PolicyTestsFailed, PolicyConflict with what changed meanwhile, StoreUnavailable and WorkerError."""
@@ -159,7 +159,7 @@ class LiveRuleset:
                     return await self._in_force(built.ruleset)
             raise PolicyConflict("the policy changes too fast to be edited; try again")
 
-    async def restore(self, digest: str, *, author: str, why: str | None) -> Activation:
+    async def restore(self, digest: str, *, author: str, why: str | None) -> Replaced:
         """Return to a ruleset that was active before: policy and lists together. Raises NotFound, PolicyInvalid when
         this version of Portcullis cannot use it, StoreUnavailable and WorkerError."""
         async with self._lock:
@@ -248,11 +248,12 @@ class LiveRuleset:
         self._standing.reject(result, (problem,), fault)
         self._postponed = True
 
-    async def _in_force(self, ruleset: Ruleset) -> Activation:
+    async def _in_force(self, ruleset: Ruleset) -> Replaced:
+        before = self.current
         await self._follow(ruleset)
         activation = self.status.activation
         assert activation is not None  # noqa: S101 - `_follow` just put one in force
-        return activation
+        return Replaced(activation, before, self.current)
 
     async def _follow(self, built: Ruleset | None = None) -> bool:
         """`built` saves building what is at hand. At the start a ruleset that cannot be used ends it; later the last

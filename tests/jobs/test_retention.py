@@ -215,7 +215,8 @@ class Edited:
 
     async def says(self, retention: str) -> Activation:
         text = POLICY.replace("defaults:\n", f"defaults:\n  retention: {retention}\n")
-        return await self.ruleset.put(text.encode(), author="key_policy", why="a week will do", expected=None)
+        done = await self.ruleset.put(text.encode(), author="key_policy", why="a week will do", expected=None)
+        return done.activation
 
 
 @pytest.fixture

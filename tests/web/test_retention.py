@@ -44,12 +44,12 @@ async def test_the_page_of_a_backtest(stored: Rig) -> None:
 async def test_the_page_of_a_version_and_the_policy_page_while_it_is_pending(stored: Rig) -> None:
     first = stored.ruleset.current.digest
     assert "is deleted" not in await get(stored, "/policy")
-    shorter = await stored.ruleset.put(SHORTER.encode(), expected=None, author="key-policy", why=None)
+    done = await stored.ruleset.put(SHORTER.encode(), expected=None, author="key-policy", why=None)
     assert _DELETED in re.sub(r"<[^>]+>", "", await get(stored, "/policy"))
 
     await stored.ruleset.restore(first, author="key-policy", why=None)
     assert "is deleted" not in await get(stored, "/policy")
-    shown = await get(stored, f"/policy/versions/{shorter.digest}")
+    shown = await get(stored, f"/policy/versions/{done.activation.digest}")
     assert _DELETED in before_the_button(shown, "Put this version in force")
 
 
