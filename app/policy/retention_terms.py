@@ -17,7 +17,7 @@ from app.policy.grace import Reign, lapse, with_a_say
 from app.policy.live import LiveRuleset
 from app.policy.ports import EvidenceRecords
 from app.policy.retention import keeping
-from app.policy.retention_change import PictureCount, RetentionChange, count_deleted
+from app.policy.retention_change import Counts, PictureCount, RetentionChange
 from app.policy.travel import Outline
 from app.policy.versions import version_name
 
@@ -44,7 +44,7 @@ class RetentionTerms:
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._ruleset = ruleset
-        self._records = records
+        self._counts = Counts(records)
         self._passed_if_silent = passed_if_silent
         self._grace = grace
         self._clock = clock
@@ -114,7 +114,7 @@ class RetentionTerms:
 
     async def _count(self, gone_by: Keeping, kept_by: Keeping, at: datetime) -> PictureCount | None:
         try:
-            return await count_deleted(self._records, gone_by, kept_by=kept_by, at=at)
+            return await self._counts.deleted(gone_by, kept_by=kept_by, at=at)
         except StoreUnavailable:
             return None  # an activation that is made is answered all the same
 
