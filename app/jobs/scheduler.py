@@ -138,7 +138,7 @@ class Scheduler:
         waits_s = 0.0 if last is None else (self._slot(job) - last) * job.every_s
         if waits_s >= _WAITS_LONG_S:
             log.warning(
-                "no node has run this job for long: each was started, or saw its clock set, a short while ago",
+                "no node has run this job for long: each was just started, saw its clock set, or lags behind",
                 action="job_waits",
                 job=job.name,
                 hours=round(waits_s / 3600, 1),
@@ -177,9 +177,11 @@ def build_scheduler(
     ticks: Ticks,
     seal_interval_s: float,
     terms: Callable[[], Awaitable[Sequence[Keeping]]],
+    knows_terms: Callable[[], bool],
     clock: Callable[[], datetime] = _utc_now,
 ) -> Scheduler:
-    """Sealing and gauges run on every node: sealers take turns by themselves, and gauges are each node's own."""
+    """Sealing and gauges run on every node: sealers take turns by themselves, and gauges are each node's own. A node
+    that does not know the `terms` leaves retention to others."""
     steady = SteadyClock(clock)
     retention = Retention(records, files, terms=terms, clock=clock, steady=steady.is_steady)
     jobs = (
@@ -191,7 +193,7 @@ def build_scheduler(
             _RETENTION_EVERY_S,
             retention.remove_expired,
             one_node=True,
-            ready=steady.is_steady,
+            ready=lambda: steady.is_steady() and knows_terms(),
         ),
         # Seldom: not at a time at which the clock is surely not believed yet.
         Job(

@@ -81,6 +81,11 @@ class LiveRuleset:
     def status(self) -> RulesetStatus:
         return self._standing.status
 
+    @property
+    def is_newest(self) -> bool:
+        """Whether what is in force here was the newest activation when the store was asked last."""
+        return self._head is not None and self._head.seq == self._seq
+
     async def start(self) -> None:
         """Puts in force what the store says, or the files where they are new to it. Raises PolicyInvalid when neither
         can be used, StoreUnavailable and WorkerError."""

@@ -337,6 +337,7 @@ async def test_a_node_that_cannot_follow_deletes_nothing(world: World, edited: E
         await edited.retention.remove_expired()
     with pytest.raises(PolicyInvalid, match="nothing is deleted"):
         await edited.terms.pending()
+    assert not edited.ruleset.is_newest, "it leaves the turn to another node"
 
 
 async def test_a_node_that_lags_follows_first(world: World, edited: Edited, tmp_path: Path) -> None:
@@ -350,6 +351,7 @@ async def test_a_node_that_lags_follows_first(world: World, edited: Edited, tmp_
 
     assert await edited.retention.remove_expired() == 0
     assert edited.ruleset.current.digest == other.current.digest
+    assert edited.ruleset.is_newest
 
 
 async def test_what_was_over_before_the_edit_goes_during_its_grace(world: World, edited: Edited) -> None:

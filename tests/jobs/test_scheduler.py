@@ -1,4 +1,5 @@
 import asyncio
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -95,6 +96,7 @@ async def test_everything_runs_by_itself(database: Database, tmp_path: Path, clo
         ticks=SqlTicks(database),
         seal_interval_s=_SHORTEST_S,
         terms=_terms,
+        knows_terms=lambda: True,
         clock=clock,
     )
 
@@ -108,6 +110,30 @@ async def test_everything_runs_by_itself(database: Database, tmp_path: Path, clo
 
     assert (await desk.counts())[CaseState.OPEN] == 1
     assert (await log.verify()).sound
+
+
+@pytest.mark.parametrize(("hours", "knows_terms"), [(0, True), (2, False), (2, True)])
+async def test_retention_is_left_to_a_node_that_can(
+    database: Database, tmp_path: Path, clock: Clock, hours: int, knows_terms: bool
+) -> None:
+    started_s = time.monotonic()
+    scheduler = build_scheduler(
+        audit=SqlAuditLog(database),
+        desk=ReviewDesk(SqlCaseStore(database), lease_s=900, clock=clock),
+        records=SqlRetention(database),
+        files=LocalEvidenceStore(tmp_path),
+        ticks=SqlTicks(database),
+        seal_interval_s=1.0,
+        terms=_terms,
+        knows_terms=lambda: knows_terms,
+        clock=clock,
+    )
+    clock.forward(timedelta(hours=hours))
+    scheduler._steady._monotonic = lambda: started_s + hours * 3600
+    for job in scheduler._jobs:
+        await scheduler.run_turn(job)
+    left = await SqlTicks(database).last("remove_expired_evidence") is None
+    assert left == (not hours or not knows_terms)
 
 
 async def test_a_job_that_fails_is_logged_and_runs_again(database: Database) -> None:
