@@ -141,6 +141,7 @@ def build(settings: Settings) -> Portcullis:
         ticks=SqlTicks(database),
         seal_interval_s=settings.seal_interval_s,
         terms=retention.terms,
+        knows_terms=lambda: ruleset.is_newest,
     )
     backtests = Backtests(
         SqlArchive(database),

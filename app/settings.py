@@ -183,8 +183,8 @@ class Settings(BaseSettings):
         24.0,
         ge=0,
         le=876_000,
-        description="How long pictures are still kept as the policy before said, after one that keeps them for a "
-        "shorter time came into force; 0 deletes them within minutes.",
+        description="How long pictures are still kept as a policy said, after one that keeps them for a shorter time "
+        "took its place; 0 deletes them within minutes.",
     )
     seal_interval_s: float = Field(1.0, gt=0, description="How often audit entries are sealed into the chain.")
 
@@ -209,4 +209,9 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The URL of the database."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'portcullis.db'}"
+        return self.database_url or f"sqlite:///{self.own_database}"
+
+    @property
+    def own_database(self) -> Path:
+        """The database where no other is named."""
+        return self.data_dir / "portcullis.db"

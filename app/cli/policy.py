@@ -1,4 +1,5 @@
-"""`portcullis policy check` and `test`, which need no database; `explain` and `shadow` are beside."""
+"""`portcullis policy check`, which looks at a database only where there is one, and `test`, which needs none; `explain`
+and `shadow` are beside."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -59,11 +60,11 @@ def check(
     )
     passed = timedelta(hours=settings.keep_passed_hours)
     console.print(f"pictures are kept: {in_words(keeping(ruleset, passed_if_silent=passed))}")
-    # Only here: a check that finds mistakes needs no database.
-    from app.cli.retention import told_of_stored  # noqa: PLC0415
+    if settings.database_url is not None or settings.own_database.is_file():
+        from app.cli.retention import told_of_stored  # noqa: PLC0415 - the database is large, and mostly not needed
 
-    for line in told_of_stored(settings, ruleset):
-        console.print(line)
+        for line in told_of_stored(settings, ruleset):
+            console.print(line)
     for warning in ruleset.warnings:
         console.print(f"warning: {warning.render()}")
 

@@ -2,26 +2,28 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from datetime import timedelta
 
-from app.cli.kept import open_database
 from app.errors import PolicyInvalid, PortcullisError
+from app.logs import configure_logs
 from app.policy.live import LiveRuleset
 from app.policy.retention_change import RetentionChange, told
 from app.policy.retention_terms import RetentionTerms
 from app.policy.ruleset import Ruleset
 from app.settings import Settings
-from app.store import SqlRetention, SqlRulesets
+from app.store import Database, SqlRetention, SqlRulesets
 from app.store.urls import driver_url, sqlite_path
 
 
 def told_of_stored(settings: Settings, candidate: Ruleset) -> Sequence[str]:
     """What the candidate would delete, or keep longer, than the policy in force; nothing where no service has kept
     anything, or nothing changes. A check of a policy does not fail for it."""
-    path = sqlite_path(driver_url(settings.database))
-    if path is not None and not path.is_file():
-        return ()
+    configure_logs(level="error", as_json=settings.log_json)
     try:
+        path = sqlite_path(driver_url(settings.database))
+        if path is not None and not path.is_file():
+            return ()
         change = asyncio.run(_change(settings, candidate))
     except PortcullisError as fault:
         said = "the policy in force cannot be read" if isinstance(fault, PolicyInvalid) else fault.detail
@@ -30,7 +32,8 @@ def told_of_stored(settings: Settings, candidate: Ruleset) -> Sequence[str]:
 
 
 async def _change(settings: Settings, candidate: Ruleset) -> RetentionChange | None:
-    async with open_database(settings) as database:
+    async with aclosing(Database(settings.database)) as database:
+        await database.start_to_read()
         live = LiveRuleset(settings.policy, settings.rules_dir, store=SqlRulesets(database))
         if not await live.follow():
             return None

@@ -99,7 +99,7 @@ def promote(
 
     async def work(shadow: ShadowPolicy, _: SqlShadow, __: LiveRuleset) -> str:
         done = await shadow.promote(expected=if_match, shadow=digest, author=_AUTHOR, why=why, force=force)
-        return f"in force: {done.policy_digest}, version {done.seq}"
+        return f"in force: {done.activation.policy_digest}, version {done.activation.seq}"
 
     _print(_run(work))
 

@@ -1,6 +1,6 @@
 """How long the pictures of decisions are kept, and which rule says so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -48,10 +48,29 @@ class Keeping:
         names = (None, *self.categories, *other.categories)
         return all(self.of(one, name).time == other.of(one, name).time for one in Settled for name in names)
 
+    def longest_with(self, others: Sequence["Keeping"]) -> "Keeping":
+        """Keeps what this one or any of the others keeps, and nothing else."""
+        every = (self, *others)
+
+        def longest(settled: Settled, category: str | None = None) -> Keep:
+            return max((one.of(settled, category) for one in every), key=_length)
+
+        return Keeping(
+            passed=longest(Settled.PASSED),
+            reviewed=longest(Settled.REVIEWED),
+            rejected=longest(Settled.REJECTED),
+            categories={name: longest(Settled.REJECTED, name) for one in every for name in one.categories},
+            policy=self.policy,
+        )
+
     @property
     def shortest(self) -> timedelta | None:
         times = [one.time for one in (self.passed, self.reviewed, self.rejected, *self.categories.values())]
         return min((time for time in times if time is not None), default=None)
+
+
+def _length(keep: Keep) -> timedelta:
+    return timedelta.max if keep.time is None else keep.time
 
 
 @dataclass(frozen=True, slots=True)

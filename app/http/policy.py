@@ -14,11 +14,10 @@ from app.http.auth import require_scope
 from app.http.problems import policy_problem, problems
 from app.http.services import GivenBacktests, GivenPrincipal, GivenRetention, GivenRuleset
 from app.policy.backtest import Report
-from app.policy.live import LiveRuleset
 from app.policy.retention_change import RetentionChange
 from app.policy.retention_terms import RetentionTerms
-from app.policy.ruleset import Ruleset
 from app.policy.since import since_when
+from app.policy.standing import Replaced
 
 YAML = "application/yaml"
 MAX_BODY_BYTES = 2 * 1024 * 1024
@@ -171,9 +170,8 @@ class PolicyController(Controller):
     ) -> PolicyActivated:
         expected = expected_digest(request.headers.get("if-match"))
         policy, author = await policy_bytes(request), principal.key_id
-        before = ruleset.current
         done = await ruleset.put(policy, expected=expected, author=author, why=why, force=force)
-        return await activated(done, before, ruleset, retention)
+        return await activated(done, retention)
 
     @get(
         "/versions",
@@ -222,16 +220,13 @@ class PolicyController(Controller):
         retention: GivenRetention,
         principal: GivenPrincipal,
     ) -> PolicyActivated:
-        before = ruleset.current
         done = await ruleset.restore(digest, author=principal.key_id, why=data.why)
-        return await activated(done, before, ruleset, retention)
+        return await activated(done, retention)
 
 
-async def activated(
-    done: Activation, before: Ruleset, ruleset: LiveRuleset, retention: RetentionTerms
-) -> PolicyActivated:
-    change = await retention.change(ruleset.current, before)
-    return PolicyActivated(**PolicyVersion.of(done).model_dump(), retention=change)
+async def activated(done: Replaced, retention: RetentionTerms) -> PolicyActivated:
+    change = await retention.change(done.now, done.before)
+    return PolicyActivated(**PolicyVersion.of(done.activation).model_dump(), retention=change)
 
 
 async def policy_bytes(request: Request[Any, Any, Any]) -> bytes:

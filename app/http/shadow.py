@@ -144,15 +144,13 @@ class ShadowController(Controller):
         *,
         request: Request[Any, Any, Any],
         shadow: GivenShadow,
-        ruleset: GivenRuleset,
         retention: GivenRetention,
         principal: GivenPrincipal,
         why: Why = None,
         digest: Annotated[str | None, QueryParameter(max_length=100)] = None,
         force: FromQuery[bool] = False,
     ) -> PolicyActivated:
-        before = ruleset.current
         expected = expected_digest(request.headers.get("if-match"))
         meant = None if digest is None else digest.strip('"')
         done = await shadow.promote(expected=expected, shadow=meant, author=principal.key_id, why=why, force=force)
-        return await activated(done, before, ruleset, retention)
+        return await activated(done, retention)

@@ -12,6 +12,10 @@ class Ticks(Protocol):
         """Whether this turn of the job is the caller's: of all nodes, exactly one hears yes."""
         ...
 
+    async def last(self, job: str) -> int | None:
+        """The latest turn of the job that any node took; None where none ever did."""
+        ...
+
 
 class EvidenceRecords(Protocol):
     """What the database knows of the pictures."""

@@ -49,10 +49,10 @@ class Retention:
     async def remove_unclaimed(self) -> int:
         """Pictures that no decision is about: their upload was refused, or failed, after they were put."""
         removed = 0
-        if not self._steady():
-            return removed
         put_before = self._clock() - IN_FLIGHT
         async for pictures in self._files.put_before(put_before):
+            if not self._steady():  # a walk through all the files takes long
+                break
             unknown = await self._records.unknown_evidence(pictures)
             removed += await self._remove({picture: {"reason": "no_decision"} for picture in unknown}, put_before)
         return removed
@@ -68,7 +68,9 @@ class Retention:
 
     async def _remove(self, why: Mapping[str, Mapping[str, Any]], put_before: datetime) -> int:
         """First the file, then the note: interrupted between the two, the next run finds the picture again."""
-        gone = [picture for picture in why if await self._files.delete_if_put_before(picture, put_before)]
+        gone = [
+            picture for picture in why if self._steady() and await self._files.delete_if_put_before(picture, put_before)
+        ]
         if gone:
             now = self._clock()
             events = [_deleted(picture, why[picture], now) for picture in gone]

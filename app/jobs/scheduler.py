@@ -31,19 +31,22 @@ _RETENTION_EVERY_S = 300.0
 _UNCLAIMED_EVERY_S = 6 * 3600.0
 #: How long jobs may finish what they are at when the service stops. All of them can be interrupted and go on later.
 _SHUTDOWN_GRACE_S = 10.0
+#: So long a job may wait for a node that is ready before it is said: twice the longest time between two turns.
+_WAITS_LONG_S = 12 * 3600.0
 #: How long jobs may stand still after the clock went back.
 _LOOK_AT_CLOCK_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`one_node`: of all nodes, one runs it at a time; the others skip that turn. It runs for the first time so long
-    after the start."""
+    """`one_node`: of all nodes, one runs it at a time; the others skip that turn. A node that is not `ready` leaves the
+    turn to another. It runs for the first time so long after the start."""
 
     name: str
     every_s: float
     run: Callable[[], Awaitable[object]]
     one_node: bool = False
+    ready: Callable[[], bool] = lambda: True
     first_after_s: float = 0.0
 
 
@@ -118,6 +121,9 @@ class Scheduler:
     async def run_turn(self, job: Job) -> None:
         """One turn of a job, if it is this node's. Never raises."""
         try:
+            if not job.ready():
+                await self._leave_to_others(job)
+                return
             if job.one_node and not await self._ticks.take(job.name, self._slot(job)):
                 return
             await job.run()
@@ -125,6 +131,18 @@ class Scheduler:
             log.error("job failed", action="job_failed", job=job.name, code=error.code, detail=error.detail)  # noqa: TRY400
         except Exception:
             log.exception("job failed", action="job_failed", job=job.name, code="internal_error")
+
+    async def _leave_to_others(self, job: Job) -> None:
+        """Says so where they do not take it either: all of them may be restarted again and again."""
+        last = await self._ticks.last(job.name)
+        waits_s = 0.0 if last is None else (self._slot(job) - last) * job.every_s
+        if waits_s >= _WAITS_LONG_S:
+            log.warning(
+                "no node has run this job for long: each was just started, saw its clock set, or lags behind",
+                action="job_waits",
+                job=job.name,
+                hours=round(waits_s / 3600, 1),
+            )
 
     async def _scheduled(self, job: Job) -> None:
         task = asyncio.current_task()
@@ -159,22 +177,31 @@ def build_scheduler(
     ticks: Ticks,
     seal_interval_s: float,
     terms: Callable[[], Awaitable[Sequence[Keeping]]],
+    knows_terms: Callable[[], bool],
     clock: Callable[[], datetime] = _utc_now,
 ) -> Scheduler:
-    """Sealing and gauges run on every node: sealers take turns by themselves, and gauges are each node's own."""
+    """Sealing and gauges run on every node: sealers take turns by themselves, and gauges are each node's own. A node
+    that does not know the `terms` leaves retention to others."""
     steady = SteadyClock(clock)
     retention = Retention(records, files, terms=terms, clock=clock, steady=steady.is_steady)
     jobs = (
         Job("seal_audit", seal_interval_s, lambda: seal_audit(audit)),
         Job("refresh_gauges", _GAUGES_EVERY_S, lambda: refresh_gauges(audit, desk)),
         Job("expire_leases", _LEASES_EVERY_S, desk.expire_leases, one_node=True),
-        Job("remove_expired_evidence", _RETENTION_EVERY_S, retention.remove_expired, one_node=True),
+        Job(
+            "remove_expired_evidence",
+            _RETENTION_EVERY_S,
+            retention.remove_expired,
+            one_node=True,
+            ready=lambda: steady.is_steady() and knows_terms(),
+        ),
         # Seldom: not at a time at which the clock is surely not believed yet.
         Job(
             "remove_unclaimed_evidence",
             _UNCLAIMED_EVERY_S,
             retention.remove_unclaimed,
             one_node=True,
+            ready=steady.is_steady,
             first_after_s=2 * STEADY_AFTER_S,
         ),
     )

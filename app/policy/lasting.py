@@ -8,7 +8,9 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: What is garbage in cycles at that moment is set aside too: it goes with the next thorough look, after so many.
+#: What uploads have left lately, some thousands of objects: what is garbage of that is not set aside.
+_YOUNG = 1
+#: Older garbage in cycles is set aside too: it goes with the next thorough look, after so many.
 _THOROUGH_EVERY = 100
 
 
@@ -22,6 +24,8 @@ class Lasting:
     def __call__(self) -> Iterator[None]:
         """Around the making. What others make meanwhile is looked at later."""
         looking = gc.isenabled()
+        if looking:
+            gc.collect(_YOUNG)
         gc.disable()
         try:
             yield

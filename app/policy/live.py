@@ -22,7 +22,7 @@ from app.policy.candidate import Candidate
 from app.policy.files import PolicyFiles
 from app.policy.ports import RulesetStore
 from app.policy.ruleset import Ruleset
-from app.policy.standing import RulesetStatus, Standing
+from app.policy.standing import Replaced, RulesetStatus, Standing
 from app.policy.travel import Outline
 from app.policy.versions import as_named, kept_candidate, record, require_unchanged, version_name
 from app.workers import Workers
@@ -80,6 +80,11 @@ class LiveRuleset:
     @property
     def status(self) -> RulesetStatus:
         return self._standing.status
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether what is in force here was the newest activation when the store was asked last."""
+        return self._head is not None and self._head.seq == self._seq
 
     async def start(self) -> None:
         """Puts in force what the store says, or the files where they are new to it. Raises PolicyInvalid when neither
@@ -141,7 +146,7 @@ class LiveRuleset:
 
     async def put(
         self, policy: bytes, *, expected: str | None, author: str, why: str | None, force: bool = False
-    ) -> Activation:
+    ) -> Replaced:
         """Activate a policy with the lists in force. `expected` is the digest of the policy that the edit began with;
         None overwrites any. `force` overrules failing policy tests, which is recorded. Raises PolicyInvalid,
         PolicyTestsFailed, PolicyConflict with what changed meanwhile, StoreUnavailable and WorkerError."""
@@ -159,7 +164,7 @@ class LiveRuleset:
                     return await self._in_force(built.ruleset)
             raise PolicyConflict("the policy changes too fast to be edited; try again")
 
-    async def restore(self, digest: str, *, author: str, why: str | None) -> Activation:
+    async def restore(self, digest: str, *, author: str, why: str | None) -> Replaced:
         """Return to a ruleset that was active before: policy and lists together. Raises NotFound, PolicyInvalid when
         this version of Portcullis cannot use it, StoreUnavailable and WorkerError."""
         async with self._lock:
@@ -186,9 +191,10 @@ class LiveRuleset:
         it, StoreUnavailable and WorkerError."""
         return await self._builder.check(kept_candidate(await self._store.find(digest)))
 
-    async def in_force_at(self, moment: datetime) -> Activation | None:
-        """What decided then; the first there ever was where that came later. Raises StoreUnavailable."""
-        return await self._store.in_force_at(moment)
+    async def in_force_since(self, moment: datetime) -> list[Activation]:
+        """What decided then, and all that was activated after that one, the newest last: on any node, though this one
+        may not follow it yet. Raises StoreUnavailable."""
+        return await self._store.in_force_since(moment)
 
     async def _watch_files(self) -> None:
         async with contextlib.aclosing(self._files.ticks(self._poll_interval_s)) as ticks:
@@ -247,11 +253,12 @@ class LiveRuleset:
         self._standing.reject(result, (problem,), fault)
         self._postponed = True
 
-    async def _in_force(self, ruleset: Ruleset) -> Activation:
+    async def _in_force(self, ruleset: Ruleset) -> Replaced:
+        before = self.current
         await self._follow(ruleset)
         activation = self.status.activation
         assert activation is not None  # noqa: S101 - `_follow` just put one in force
-        return activation
+        return Replaced(activation, before, self.current)
 
     async def _follow(self, built: Ruleset | None = None) -> bool:
         """`built` saves building what is at hand. At the start a ruleset that cannot be used ends it; later the last

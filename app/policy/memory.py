@@ -49,6 +49,6 @@ class MemoryRulesets:
         older = [one for one in reversed(self._history) if before_seq is None or one.seq < before_seq]
         return older[:limit]
 
-    async def in_force_at(self, moment: datetime) -> Activation | None:
-        then = [one for one in self._history if one.change.at <= moment] or self._history[:1]
-        return then[-1] if then else None
+    async def in_force_since(self, moment: datetime) -> list[Activation]:
+        then = max((one.seq for one in self._history if one.change.at <= moment), default=0)
+        return [one for one in self._history if one.seq >= then]

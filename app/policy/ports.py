@@ -55,8 +55,8 @@ class RulesetStore(Protocol):
         """The history, the newest first."""
         ...
 
-    async def in_force_at(self, moment: datetime) -> Activation | None:
-        """What decided then; the first there ever was where that came later, None where none ever did."""
+    async def in_force_since(self, moment: datetime) -> list[Activation]:
+        """What decided then, and all that was activated after that one, the newest last."""
         ...
 
 

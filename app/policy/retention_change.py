@@ -1,17 +1,21 @@
 """What one retention would delete and another would keep: counted beforehand, by the rule that deletion goes by."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.domain import IN_FLIGHT, ExpiredPicture, Keeping, PicturePlace, Settled, Value
 from app.policy.ports import EvidenceRecords
 
-#: Longest that one count may take, in seconds: somebody waits for the answer.
+#: About the longest that one count may take, in seconds: somebody waits for the answer. It ends with a batch.
 PATIENCE_S = 2.0
 #: Pictures that are looked at in one go.
 _BATCH = 500
+#: How long a count is remembered, in seconds, and how many are.
+_REMEMBERED_S = 60.0
+_REMEMBERED = 16
 
 
 class PictureGroup(Value):
@@ -92,6 +96,41 @@ async def count_deleted(
             tally.add(picture)
         if after is None or clock() >= give_up_at:
             return tally.result(complete=after is None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    gone_by: Keeping
+    kept_by: Keeping
+    at: datetime
+    counted_at_s: float
+    count: PictureCount
+
+    def answers(self, gone_by: Keeping, kept_by: Keeping, at: datetime, now_s: float) -> bool:
+        return (
+            now_s - self.counted_at_s < _REMEMBERED_S
+            and abs(at - self.at) < timedelta(seconds=_REMEMBERED_S)
+            and (gone_by, kept_by) == (self.gone_by, self.kept_by)
+        )
+
+
+class Counts:
+    """Remembers for a minute what was counted: a page of the console asks for several counts each time it is shown.
+    `clock` is as of `count_deleted`."""
+
+    def __init__(self, records: EvidenceRecords, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._records = records
+        self._clock = clock
+        self._last: deque[_Remembered] = deque(maxlen=_REMEMBERED)
+
+    async def deleted(self, keeping: Keeping, *, kept_by: Keeping, at: datetime) -> PictureCount:
+        """As `count_deleted`, to the minute."""
+        for one in self._last:
+            if one.answers(keeping, kept_by, at, self._clock()):
+                return one.count
+        count = await count_deleted(self._records, keeping, kept_by=kept_by, at=at, clock=self._clock)
+        self._last.append(_Remembered(keeping, kept_by, at, self._clock(), count))
+        return count
 
 
 def told(change: RetentionChange) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from app.domain import Activation, ActivationSource, AuditEvent, Change, ShadowText, new_id
+from app.domain import ActivationSource, AuditEvent, Change, ShadowText, new_id
 from app.errors import NotFound, PolicyConflict, PolicyInvalid, PolicyProblem, PortcullisError, StoreUnavailable
 from app.media_inline import InlineWorkers
 from app.policy.building import Builder, Making
@@ -21,6 +21,7 @@ from app.policy.live import FOLLOW_INTERVAL_S, LiveRuleset
 from app.policy.ports import ShadowStore
 from app.policy.regular import read_regular
 from app.policy.ruleset import Ruleset
+from app.policy.standing import Replaced
 from app.policy.yaml_text import MAX_BYTES
 from app.workers import Workers
 
@@ -135,7 +136,7 @@ class ShadowPolicy:
 
     async def promote(
         self, *, expected: str | None, shadow: str | None, author: str, why: str | None, force: bool = False
-    ) -> Activation:
+    ) -> Replaced:
         """Make the shadow policy the live one, and try nothing any more. `expected` and `force` are as of
         `LiveRuleset.put`; `shadow` is the digest of the policy that is meant, None for whatever is tried now. Raises
         what `put` raises, PolicyConflict when another is tried by now, and NotFound when none is."""
@@ -145,12 +146,12 @@ class ShadowPolicy:
             if shadow is not None and shadow != entry.policy_digest:
                 raise PolicyConflict("another policy is tried by now: look at it first", current=entry.policy_digest)
             policy = (entry.policy or "").encode()
-            activation = await self._live.put(policy, expected=expected, author=author, why=why, force=force)
+            done = await self._live.put(policy, expected=expected, author=author, why=why, force=force)
             try:
                 await self._remove(entry, Change(ActivationSource.API, author, datetime.now(UTC), "it is live now"))
             except StoreUnavailable:  # it decides all the same, and is tried beside itself until it is taken away
                 log.warning("a live policy is still tried", action="shadow_left", policy=entry.policy_digest)
-            return activation
+            return done
 
     def _entry(self) -> ShadowText:
         if self.status.entry is None:

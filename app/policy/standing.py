@@ -26,6 +26,15 @@ class RulesetStatus:
     notice: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """An edit that is in force, and what it took the place of."""
+
+    activation: Activation
+    before: Ruleset
+    now: Ruleset
+
+
 class Standing:
     """`status` is replaced, never changed, and there from the first `in_force` on."""
 

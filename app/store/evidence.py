@@ -89,8 +89,8 @@ class LocalEvidenceStore:
                 # Who wrote it may have been killed before its name was on the disk.
                 _sync_folder(picture.parent)
             else:
-                # The rest is the database's, which mostly lies on the same disk: verdicts and the audit log go on, and
-                # so does retention, which makes room.
+                # The rest is the database's, which mostly lies on the same disk, and takes no decisions then either:
+                # verdicts and the audit log go on, and so does retention, which makes room.
                 self._require_room()
                 # The preview first: where there is a picture, there is something to show for it.
                 _write(beside, preview)

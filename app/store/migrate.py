@@ -41,6 +41,17 @@ async def upgrade(engine: AsyncEngine) -> None:
         await connection.run_sync(_upgrade)
 
 
+async def require_current(engine: AsyncEngine) -> None:
+    """Raises ConfigurationError where `upgrade` would have something to do, or could not do it."""
+    async with engine.connect() as connection:
+        current = await connection.run_sync(lambda reading: MigrationContext.configure(reading).get_current_heads())
+    if set(current) != set(ScriptDirectory.from_config(config()).get_heads()):
+        raise ConfigurationError(
+            f"the database is at revision {', '.join(current) or 'none'}, which is another than this version's: its "
+            "service is of another version, or has not been started yet"
+        )
+
+
 def _upgrade(connection: Connection) -> None:
     settings = config()
     scripts = ScriptDirectory.from_config(settings)

@@ -121,7 +121,8 @@ def _still_needed(keeping: Keeping, now: datetime) -> ColumnElement[bool]:
 
 
 async def _longest_kept(session: AsyncSession, pictures: set[str], keeping: Keeping) -> dict[str, ExpiredPicture]:
-    """By picture, what kept it longest: as many rows as it has kinds of decisions, however many those are."""
+    """By picture, what kept it longest: as many rows as it has kinds of decisions, however many those are. Without
+    those that have come to wait for a person: PostgreSQL sees what is written between two queries."""
     of_each = (
         select(
             col(DecisionRow.image_sha256).label("sha256"),
@@ -136,7 +137,11 @@ async def _longest_kept(session: AsyncSession, pictures: set[str], keeping: Keep
     kind = (of_each.c.sha256, of_each.c.settled, of_each.c.category)
     query = select(*kind, func.max(of_each.c.settled_at)).group_by(*kind)
     ends: dict[str, tuple[datetime, ExpiredPicture]] = {}
-    for sha256, word, category, settled_at in (await (await session.connection()).execute(query)).all():
+    rows = (await (await session.connection()).execute(query)).all()
+    waiting = {sha256 for sha256, word, *_ in rows if word == _OPEN}
+    for sha256, word, category, settled_at in rows:
+        if sha256 in waiting:
+            continue
         settled = Settled(word)
         keep = keeping.of(settled, category)
         end = settled_at + (keep.time or timedelta(0))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import TypeAdapter
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.domain import (
@@ -51,12 +51,12 @@ class SqlRulesets:
         async with self._database.reading() as session:
             return await _history(session, limit=limit, before_seq=before_seq)
 
-    async def in_force_at(self, moment: datetime) -> Activation | None:
-        """What decided then; the first there ever was where that came later, None where none ever did. The order is
-        that of the activations: one made under a clock that was ahead has not taken effect before its time has come."""
+    async def in_force_since(self, moment: datetime) -> list[Activation]:
+        """What decided then, and all that was activated after that one, the newest last; all there ever were where none
+        was before. The order is that of the activations: one made under a clock that was ahead has not taken effect
+        before its time has come."""
         async with self._database.reading() as session:
-            found = await _history(session, limit=1, until=moment) or await _history(session, limit=1, before_seq=2)
-        return found[0] if found else None
+            return (await _history(session, since=moment))[::-1]
 
     async def knows(self, digest: str) -> bool:
         """Whether the ruleset was ever active."""
@@ -107,15 +107,16 @@ class SqlRulesets:
 
 
 async def _history(
-    session: AsyncSession, *, limit: int, before_seq: int | None = None, until: datetime | None = None
+    session: AsyncSession, *, limit: int | None = None, before_seq: int | None = None, since: datetime | None = None
 ) -> list[Activation]:
     query = select(ActivationRow, RulesetRow.policy_digest).join(
         RulesetRow, col(RulesetRow.digest) == col(ActivationRow.ruleset_digest)
     )
     if before_seq is not None:
         query = query.where(ActivationRow.seq < before_seq)
-    if until is not None:
-        query = query.where(ActivationRow.activated_at <= until)
+    if since is not None:
+        then = select(func.max(ActivationRow.seq)).where(ActivationRow.activated_at <= since).scalar_subquery()
+        query = query.where(ActivationRow.seq >= func.coalesce(then, 0))
     rows = (await session.exec(query.order_by(col(ActivationRow.seq).desc()).limit(limit))).all()
     return [
         Activation(

@@ -18,7 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.errors import PortcullisError, StoreUnavailable
 from app.store.commits import Commits
-from app.store.migrate import upgrade
+from app.store.migrate import require_current, upgrade
 from app.store.room import LEAST_FREE_BYTES, require_room
 from app.store.urls import driver_url, sqlite_path, thread_url
 from app.store.writer import WriterThread
@@ -82,6 +82,12 @@ class Database:
                 self._file = _OpenFile(path)
             await upgrade(self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}))
 
+    async def start_to_read(self) -> None:
+        """Leave everything as it is: the database is that of a service, which may be of another version. Raises
+        ConfigurationError where it is, and StoreUnavailable."""
+        with _translated():
+            await require_current(self._engine)
+
     async def aclose(self) -> None:
         self._closed = True
         if self._commits is not None:
@@ -120,16 +126,28 @@ class Database:
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns; its statements are committed together, or not at all where it raises. For short
         transactions that are known beforehand: it runs in one piece, in a thread on SQLite, and may do nothing but
-        talk to the database. Those that come at once share a commit there, each whole for itself."""
+        talk to the database. Those that come at once share a commit there, each whole for itself. They leave the
+        last of an SQLite database's disk to `writing`: what makes room goes on."""
         self._require_open()
         with _translated():
             if self._commits is not None:
-                result: T = await self._commits.run(work)
+                result: T = await self._commits.run(self._leaving_room(work))
                 return result
             async with self._engine.connect() as connection:
                 result = await connection.run_sync(work)
                 await connection.commit()
                 return result
+
+    def _leaving_room(self, work: Callable[[Connection], T]) -> Callable[[Connection], T]:
+        def run(connection: Connection) -> T:
+            if self._file is not None:
+                try:
+                    require_room(self._file.path.parent, self._least_free_bytes)
+                except OSError as error:
+                    raise StoreUnavailable(f"the database's disk cannot be used: {error.strerror}") from error
+            return work(connection)
+
+        return run
 
     def _sharing_commits(self, turn: asyncio.Lock) -> Commits:
         def options(patience_s: float) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Turns of timed jobs: of several nodes, one takes each."""
 
 from sqlalchemy import delete
-from sqlmodel import col
+from sqlmodel import col, func, select
 
 from app.store.dialects import insert
 from app.store.session import Database
@@ -23,3 +23,8 @@ class SqlTicks:
             if taken:
                 await session.exec(delete(TickRow).where(col(TickRow.job) == job, col(TickRow.slot) < slot - _KEPT))
         return taken
+
+    async def last(self, job: str) -> int | None:
+        """The latest turn of the job that any node took; None where none ever did."""
+        async with self._database.reading() as session:
+            return (await session.exec(select(func.max(TickRow.slot)).where(TickRow.job == job))).one()

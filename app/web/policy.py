@@ -72,7 +72,7 @@ class PolicyPages(Controller):
             versions=versions,
             older=versions[-1].seq if len(versions) == _PAGE and versions[-1].seq > 1 else None,
             notice=_NOTICES.get(notice),
-            pending=await _pending(retention),
+            **await _pending(retention),
             shadow=await shadow_view(shadow, shadow_store, ruleset, span),
             shadow_retention=None if shadow.current is None else await retention.change(shadow.current),
             form=first_form(ruleset.current),
@@ -113,12 +113,12 @@ class PolicyPages(Controller):
         return Redirect("/policy?notice=activated", status_code=303)
 
 
-async def _pending(retention: RetentionTerms) -> RetentionChange | None:
-    """None also where the policy before cannot be read: nothing is deleted then either."""
+async def _pending(retention: RetentionTerms) -> dict[str, Any]:
+    """What goes when the grace is over, or why nobody can tell: nothing is deleted then either."""
     try:
-        return await retention.pending()
-    except (PolicyInvalid, WorkerError):
-        return None
+        return {"pending": await retention.pending(), "pending_unknown": None}
+    except (PolicyInvalid, WorkerError) as fault:
+        return {"pending": None, "pending_unknown": fault.detail}
 
 
 async def _returning(kept: RulesetText, ruleset: LiveRuleset, retention: RetentionTerms) -> RetentionChange | None:

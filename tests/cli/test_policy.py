@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -100,3 +102,26 @@ def test_check_does_not_fail_where_nothing_can_be_counted(
     done = run("check")
     assert done.exit_code == 0
     assert "what it would delete could not be counted: the database does not answer" in done.output
+
+
+def test_check_does_not_fail_for_a_database_that_is_none(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTCULLIS_DATABASE_URL", "mysql://nobody@127.0.0.1:1/nothing")
+    done = run("check")
+    assert done.exit_code == 0
+    assert "what it would delete could not be counted: databases of kind 'mysql'" in done.output
+
+
+def test_check_leaves_a_service_s_database_of_another_version_as_it_is(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTCULLIS_DATA_DIR", str(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "portcullis.db")) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0001')")
+        connection.commit()
+    kept = (tmp_path / "portcullis.db").read_bytes()
+
+    done = run("check")
+    assert done.exit_code == 0
+    assert "what it would delete could not be counted: the database is at revision 0001" in done.output
+    assert (tmp_path / "portcullis.db").read_bytes() == kept

@@ -11,7 +11,16 @@ from sqlmodel import update
 from structlog.testing import capture_logs
 
 from app.audit.chain import event_of
-from app.domain import IN_FLIGHT, Activation, Keeping, Outcome, Settled
+from app.domain import (
+    IN_FLIGHT,
+    Activation,
+    ActivationSource,
+    Change,
+    Keeping,
+    Outcome,
+    RulesetText,
+    Settled,
+)
 from app.errors import NotFound, PolicyInvalid, StoreUnavailable
 from app.jobs.retention import Retention
 from app.policy.live import LiveRuleset
@@ -206,7 +215,8 @@ class Edited:
 
     async def says(self, retention: str) -> Activation:
         text = POLICY.replace("defaults:\n", f"defaults:\n  retention: {retention}\n")
-        return await self.ruleset.put(text.encode(), author="key_policy", why="a week will do", expected=None)
+        done = await self.ruleset.put(text.encode(), author="key_policy", why="a week will do", expected=None)
+        return done.activation
 
 
 @pytest.fixture
@@ -276,6 +286,72 @@ async def test_a_slip_that_is_mended_within_the_grace_deletes_nothing(world: Wor
         assert await edited.retention.remove_expired() == 0
         world.clock.forward(timedelta(hours=10))
     assert await world.has(picture)
+
+
+async def test_the_second_slip_has_a_whole_grace_too(world: World, edited: Edited) -> None:
+    await edited.says("{rejected_days: 180}")
+    await world.uploaded(b"rejected", Outcome.REJECT)
+    world.clock.forward(timedelta(days=40))
+    for retention, hours in (("{rejected_days: 30}", 20), ("{rejected_days: 180}", 1), ("{rejected_days: 30}", 0)):
+        await edited.says(retention)
+        world.clock.forward(timedelta(hours=hours))
+    change = await edited.terms.pending()
+    assert change is not None
+    assert change.deletes_at == world.clock.now + timedelta(days=1)
+
+    world.clock.now = change.deletes_at - timedelta(seconds=1)
+    assert await edited.retention.remove_expired() == 0
+    world.clock.now = change.deletes_at
+    assert await edited.retention.remove_expired() == 1
+
+
+async def test_an_activation_that_leaves_the_times_alone_does_not_put_off_what_is_told(
+    world: World, edited: Edited
+) -> None:
+    await world.uploaded(b"rejected", Outcome.REJECT)
+    world.clock.forward(timedelta(days=8))
+    with capture_logs() as logs:
+        await edited.says("{rejected_days: 7}")
+        told = await edited.terms.pending()
+        assert await edited.retention.remove_expired() == 0
+        world.clock.forward(timedelta(hours=10))
+        await edited.says("{rejected_days: 7} # as before")
+        assert await edited.retention.remove_expired() == 0
+        assert await edited.terms.pending() == told
+
+        await edited.says("{rejected_days: 100}")
+        world.clock.forward(timedelta(days=2))
+        await edited.says("{rejected_days: 7}")
+        assert await edited.retention.remove_expired() == 0
+    assert [one["action"] for one in logs].count("retention_shortened") == 2
+
+
+async def test_a_node_that_cannot_follow_deletes_nothing(world: World, edited: Edited) -> None:
+    await world.uploaded(b"passed")
+    world.clock.forward(timedelta(days=2))
+    newer = RulesetText("sha256:" + "b" * 64, "sha256:" + "a" * 64, "version: 2", ())
+    change = Change(ActivationSource.API, "key_newer", world.clock.now)
+    await SqlRulesets(world.database).activate(newer, change, after_seq=None, events=[])
+
+    with pytest.raises(PolicyInvalid, match="nothing is deleted"):
+        await edited.retention.remove_expired()
+    with pytest.raises(PolicyInvalid, match="nothing is deleted"):
+        await edited.terms.pending()
+    assert not edited.ruleset.is_newest, "it leaves the turn to another node"
+
+
+async def test_a_node_that_lags_follows_first(world: World, edited: Edited, tmp_path: Path) -> None:
+    await world.uploaded(b"passed")
+    world.clock.forward(timedelta(days=2))
+    store = SqlRulesets(world.database)
+    other = LiveRuleset(tmp_path / "policies.yaml", tmp_path / "rules", store=store, clock=world.clock)
+    await other.start()
+    await other.put(POLICY.replace("defaults:\n", "defaults:\n  retention: {passed_hours: 72}\n").encode(),
+                    author="key_policy", why=None, expected=None)  # fmt: skip
+
+    assert await edited.retention.remove_expired() == 0
+    assert edited.ruleset.current.digest == other.current.digest
+    assert edited.ruleset.is_newest
 
 
 async def test_what_was_over_before_the_edit_goes_during_its_grace(world: World, edited: Edited) -> None:
@@ -486,6 +562,20 @@ async def test_a_run_stops_when_the_clock_is_set_under_it(world: World, monkeypa
 
     monkeypatch.setattr(world.records, "evidence_deleted", and_the_clock_is_set)
     assert await world.retention.remove_expired() == 2
+
+
+async def test_a_walk_stops_when_the_clock_is_set_under_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        await world.put(b"%d" % number)
+    world.clock.forward(_KEEP)
+    delete = world.files.delete_if_put_before
+
+    async def and_the_clock_is_set(*given: Any) -> bool:
+        world.steady = False
+        return await delete(*given)
+
+    monkeypatch.setattr(world.files, "delete_if_put_before", and_the_clock_is_set)
+    assert await world.retention.remove_unclaimed() == 1
 
 
 async def test_what_was_decided_under_a_clock_that_was_ahead_is_kept_longer_and_not_shorter(world: World) -> None:

@@ -1,4 +1,6 @@
 import asyncio
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -94,6 +96,7 @@ async def test_everything_runs_by_itself(database: Database, tmp_path: Path, clo
         ticks=SqlTicks(database),
         seal_interval_s=_SHORTEST_S,
         terms=_terms,
+        knows_terms=lambda: True,
         clock=clock,
     )
 
@@ -107,6 +110,30 @@ async def test_everything_runs_by_itself(database: Database, tmp_path: Path, clo
 
     assert (await desk.counts())[CaseState.OPEN] == 1
     assert (await log.verify()).sound
+
+
+@pytest.mark.parametrize(("hours", "knows_terms"), [(0, True), (2, False), (2, True)])
+async def test_retention_is_left_to_a_node_that_can(
+    database: Database, tmp_path: Path, clock: Clock, hours: int, knows_terms: bool
+) -> None:
+    started_s = time.monotonic()
+    scheduler = build_scheduler(
+        audit=SqlAuditLog(database),
+        desk=ReviewDesk(SqlCaseStore(database), lease_s=900, clock=clock),
+        records=SqlRetention(database),
+        files=LocalEvidenceStore(tmp_path),
+        ticks=SqlTicks(database),
+        seal_interval_s=1.0,
+        terms=_terms,
+        knows_terms=lambda: knows_terms,
+        clock=clock,
+    )
+    clock.forward(timedelta(hours=hours))
+    scheduler._steady._monotonic = lambda: started_s + hours * 3600
+    for job in scheduler._jobs:
+        await scheduler.run_turn(job)
+    left = await SqlTicks(database).last("remove_expired_evidence") is None
+    assert left == (not hours or not knows_terms)
 
 
 async def test_a_job_that_fails_is_logged_and_runs_again(database: Database) -> None:
@@ -139,6 +166,33 @@ async def test_of_several_nodes_one_takes_each_turn(url: str, clock: Clock) -> N
             await asyncio.gather(*(node.run_turn(job) for node in nodes))
             assert counter.turns == turn
             clock.forward(timedelta(seconds=10))
+
+
+async def test_a_node_that_is_not_ready_leaves_the_turn_to_another(url: str, clock: Clock) -> None:
+    async with opened(url) as one, opened(url) as other:
+        counter = _Counter()
+        young, old = (
+            Job("sweep", 10.0, counter.run, one_node=True, ready=ready) for ready in (lambda: False, lambda: True)
+        )
+        for _ in range(3):
+            await Scheduler([young], SqlTicks(one), clock=clock).run_turn(young)
+            await Scheduler([old], SqlTicks(other), clock=clock).run_turn(old)
+            clock.forward(timedelta(seconds=10))
+        assert counter.turns == 3
+
+
+async def test_a_job_for_which_no_node_is_ready_for_long_is_said(database: Database, clock: Clock) -> None:
+    counter = _Counter()
+    ready = Job("sweep", 300.0, counter.run, one_node=True)
+    waiting = replace(ready, ready=lambda: False)
+    scheduler = Scheduler([ready], SqlTicks(database), clock=clock)
+    with capture_logs() as logs:
+        await scheduler.run_turn(waiting)  # no node ever ran it
+        await scheduler.run_turn(ready)
+        for _ in range(3):
+            clock.forward(timedelta(hours=5))
+            await scheduler.run_turn(waiting)
+    assert [(one["action"], one["hours"]) for one in logs] == [("job_waits", 15.0)]
 
 
 async def test_a_job_for_every_node_runs_on_every_node(url: str, clock: Clock) -> None:

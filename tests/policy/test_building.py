@@ -216,7 +216,7 @@ class TestLive:
         path.with_name("p.test.yaml").write_text(yaml.safe_dump({"cases": [case]}))
         with pytest.raises(PolicyTestsFailed):
             await live.put(policy(high=0.8), expected=None, author="key", why=None)
-        forced = await live.put(policy(high=0.8), expected=None, author="key", why=None, force=True)
+        forced = (await live.put(policy(high=0.8), expected=None, author="key", why=None, force=True)).activation
         assert forced.change.forced
         save(path, policy(high=0.7))
         assert not await live.reload()

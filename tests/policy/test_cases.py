@@ -119,11 +119,11 @@ async def test_a_policy_that_fails_its_tests_does_not_decide(tmp_path: Path) -> 
     with pytest.raises(PolicyTestsFailed):
         await live.put(policy(0.7).encode(), expected=None, author="a", why=None)
     assert live.current.policy.thresholds["high"] == 0.5
-    done = await live.put(policy(0.7).encode(), expected=None, author="a", why="urgent", force=True)
+    done = (await live.put(policy(0.7).encode(), expected=None, author="a", why="urgent", force=True)).activation
     assert done.change.forced
     assert store.events[-1].body["forced"] is True
     cases.write_text("cases:\n- name: middling\n  given: {probes.a.p: 0.55}\n  expect: pass\n")
     assert await live.reload(), "the file is tried again when its tests change"
     assert live.current.policy.thresholds["high"] == 0.6
-    quiet = await live.put(policy(0.8).encode(), expected=None, author="a", why=None, force=True)
+    quiet = (await live.put(policy(0.8).encode(), expected=None, author="a", why=None, force=True)).activation
     assert not quiet.change.forced

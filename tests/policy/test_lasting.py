@@ -60,6 +60,12 @@ def test_two_at_once_leave_the_collector_on() -> None:
     assert gc.isenabled()
 
 
+def test_garbage_of_a_moment_ago_is_not_set_aside() -> None:
+    gone = weakref.ref(Knot())
+    with Lasting()():
+        assert gone() is None
+
+
 def test_what_was_made_is_not_looked_at_again() -> None:
     with Lasting()():
         made = [Knot() for _ in range(1000)]

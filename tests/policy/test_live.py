@@ -366,11 +366,28 @@ async def test_a_put_names_who_and_why(files: tuple[Path, Path]) -> None:
     ruleset = live(files, store)
     await ruleset.start()
     before = ruleset.current.policy_digest
-    done = await ruleset.put(policy(0.6).encode(), expected=before, author="key-7", why="too many complaints")
+    done = (
+        await ruleset.put(policy(0.6).encode(), expected=before, author="key-7", why="too many complaints")
+    ).activation
     assert (done.seq, done.change.author, done.change.why) == (2, "key-7", "too many complaints")
     assert (store.events[-1].actor, store.events[-1].body["why"]) == ("key-7", "too many complaints")
     assert ruleset.current.policy.thresholds["high"] == 0.6
     assert ruleset.current.lists[0].terms == ("forbidden thing",)
+
+
+async def test_each_of_two_edits_at_once_hears_what_it_took_the_place_of(files: tuple[Path, Path]) -> None:
+    one = live(files, store := Store())
+    await one.start()
+    other = live(files, store)
+    await other.start()
+    start = one.current.digest
+    await other.put(policy(0.55).encode(), expected=None, author="a", why=None)
+
+    edits = (one.put(policy(high).encode(), expected=None, author="a", why=None) for high in (0.6, 0.7))
+    first, second = await asyncio.gather(*edits)
+    assert first.before.digest == other.current.digest != start
+    assert first.now is second.before
+    assert second.now is one.current
 
 
 async def test_of_two_edits_of_one_version_the_second_is_told_what_the_first_changed(files: tuple[Path, Path]) -> None:
@@ -408,7 +425,7 @@ async def test_a_rollback_restores_policy_and_lists(files: tuple[Path, Path]) ->
     files[0].write_text(policy(0.6))
     (files[1] / "words.txt").write_text(LIST + "another thing\n")
     await ruleset.reload()
-    done = await ruleset.restore(first.digest, author="a", why="oops")
+    done = (await ruleset.restore(first.digest, author="a", why="oops")).activation
     assert (done.digest, ruleset.current.lists) == (first.digest, first.lists)
     assert ruleset.current.policy == first.policy
     assert not await ruleset.reload()

@@ -204,9 +204,9 @@ async def test_promoting_makes_it_live_and_ends_the_trial(path: Path) -> None:
     live = shadow._live
     first = live.current.policy_digest
     entry = await shadow.put(policy(0.7).encode(), author="key-1", why=None)
-    activation = await shadow.promote(
-        expected=first, shadow=entry.policy_digest, author="key-2", why="it held for a week"
-    )
+    activation = (
+        await shadow.promote(expected=first, shadow=entry.policy_digest, author="key-2", why="it held for a week")
+    ).activation
     assert (activation.change.author, activation.change.why) == ("key-2", "it held for a week")
     assert activation.change.source is ActivationSource.API
     assert live.current.policy.thresholds["high"] == 0.7
@@ -227,7 +227,7 @@ async def test_promoting_keeps_to_the_rules_of_a_put(path: Path) -> None:
         await shadow.promote(expected=None, shadow=None, author="key", why=None)
     assert live.current.policy.thresholds["high"] == 0.5
     assert high(shadow) == 0.99
-    forced = await shadow.promote(expected=None, shadow=None, author="key", why=None, force=True)
+    forced = (await shadow.promote(expected=None, shadow=None, author="key", why=None, force=True)).activation
     assert forced.change.forced
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import NotFound, StoreUnavailable
-from app.store import Database, LocalEvidenceStore, SqlTicks
+from app.store import Database, LocalEvidenceStore, SqlDecisionStore, SqlTicks
 from tests.store import samples
 from tests.store.databases import SqliteServer, opened
 
@@ -84,7 +84,10 @@ async def test_a_database_on_a_full_disk_is_not_ready(sqlite: SqliteServer) -> N
     try:
         with pytest.raises(StoreUnavailable):
             await database.ping()
-        assert await SqlTicks(database).take("sweep", 1), "as long as there is some room it is used"
+        with pytest.raises(StoreUnavailable, match="MiB are left"):
+            await SqlDecisionStore(database).record(samples.record(), [samples.event()], None)
+        assert (await SqlDecisionStore(database).page(limit=1))[0] == []
+        assert await SqlTicks(database).take("sweep", 1), "what makes room uses what there is"
     finally:
         await database.aclose()
 

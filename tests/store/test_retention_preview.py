@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import literal
 
 from app.audit.chain import event_of
 from app.domain import IN_FLIGHT, CaseKind, Keeping, Outcome, ReviewCase, Severity, new_id
 from app.jobs.retention import Retention
-from app.policy.retention_change import PictureCount, count_deleted
+from app.policy.retention_change import Counts, PictureCount, count_deleted
 from app.review.case import claim, decide
 from app.store import (
     Database,
@@ -180,6 +181,23 @@ async def test_counting_stops_when_its_time_is_over(database: Database, monkeypa
     assert (whole.pictures, whole.complete) == (10, True)
 
 
+async def test_a_picture_that_comes_to_wait_for_a_person_meanwhile_is_not_let_go(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL, between the query for what is settled and the one for what each came to."""
+    store, records = SqlDecisionStore(database), SqlRetention(database)
+    for name in (b"again", b"once"):
+        await store.record(samples.record(picture=samples.facts(name)), [], None)
+    monkeypatch.setattr("app.store.retention._still_needed", lambda *_: literal(value=False))
+    waits = samples.record(outcome=Outcome.REVIEW, picture=samples.facts(b"again"))
+    await store.record(waits, [], samples.case_of(waits.decision))
+
+    found, _ = await records.expired_evidence(
+        samples.keeping(), now=_NOW, seen_before=_NOW, after=None, limit=9, agreed=()
+    )
+    assert [one.sha256 for one in found] == [samples.facts(b"once").sha256]
+
+
 async def test_what_was_seen_within_the_last_minutes_is_not_counted(database: Database) -> None:
     """It may be on its way to another decision, and the run leaves it."""
     for age in (IN_FLIGHT, IN_FLIGHT + timedelta(seconds=1)):
@@ -189,3 +207,20 @@ async def test_what_was_seen_within_the_last_minutes_is_not_counted(database: Da
         SqlRetention(database), samples.keeping(passed=0), kept_by=samples.keeping(passed=9), at=_NOW
     )
     assert count.pictures == 1
+
+
+async def test_a_count_is_remembered_for_a_minute_by_what_it_is_of(database: Database) -> None:
+    store, now_s = SqlDecisionStore(database), 0.0
+    counts = Counts(SqlRetention(database), clock=lambda: now_s)
+    shorter, longer = samples.keeping(passed=1), samples.keeping(passed=30)
+
+    async def counted(gone_by: Keeping = shorter, kept_by: Keeping = longer, after_s: float = 0) -> int:
+        return (await counts.deleted(gone_by, kept_by=kept_by, at=_NOW + timedelta(seconds=after_s))).pictures
+
+    assert await counted() == 0
+    await store.record(samples.record(at=_NOW - timedelta(days=5), picture=samples.facts(b"passed")), [], None)
+    assert await counted(after_s=59) == 0
+    assert await counted(after_s=60) == 1
+    assert await counted(kept_by=samples.keeping(passed=29)) == 1
+    now_s = 60.0
+    assert await counted() == 1

@@ -189,15 +189,14 @@ async def test_many_edits_at_once_make_one_history(rulesets: SqlRulesets) -> Non
 async def test_what_was_in_force_when(rulesets: SqlRulesets, in_memory: bool) -> None:
     """The third came while the clock was behind, the fourth while it was an hour ahead."""
     kept = MemoryRulesets() if in_memory else rulesets
-    assert await kept.in_force_at(samples.NOON) is None
+    assert await kept.in_force_since(samples.NOON) == []
     for name, minute in (("one", 0), ("two", 10), ("three", 5), ("four", 75)):
         await _record(kept, name, minute=minute)
 
-    async def then(minute: float) -> str:
-        found = await kept.in_force_at(samples.NOON + samples.minutes(minute))
-        assert found is not None
-        return found.digest.removeprefix("sha256:")
+    async def since(minute: float) -> str:
+        found = await kept.in_force_since(samples.NOON + samples.minutes(minute))
+        return " ".join(one.digest.removeprefix("sha256:") for one in found)
 
-    assert [await then(minute) for minute in (-9, 0, 4, 5, 10, 74, 75)] == [
-        "one", "one", "one", "three", "three", "three", "four",
-    ]  # fmt: skip
+    every = "one two three four"
+    assert [await since(minute) for minute in (-9, 0, 4)] == [every, every, every]
+    assert [await since(minute) for minute in (5, 10, 74, 75)] == ["three four", "three four", "three four", "four"]

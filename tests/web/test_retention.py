@@ -4,10 +4,12 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlmodel import update
 
 from app.domain import Outcome
 from app.errors import StoreUnavailable
 from app.store import SqlRetention
+from app.store.tables import RulesetRow
 from tests.http.rig import POLICY, Rig
 from tests.http.test_retention import SHORTER
 from tests.store import samples
@@ -42,13 +44,20 @@ async def test_the_page_of_a_backtest(stored: Rig) -> None:
 async def test_the_page_of_a_version_and_the_policy_page_while_it_is_pending(stored: Rig) -> None:
     first = stored.ruleset.current.digest
     assert "is deleted" not in await get(stored, "/policy")
-    shorter = await stored.ruleset.put(SHORTER.encode(), expected=None, author="key-policy", why=None)
+    done = await stored.ruleset.put(SHORTER.encode(), expected=None, author="key-policy", why=None)
     assert _DELETED in re.sub(r"<[^>]+>", "", await get(stored, "/policy"))
 
     await stored.ruleset.restore(first, author="key-policy", why=None)
     assert "is deleted" not in await get(stored, "/policy")
-    shown = await get(stored, f"/policy/versions/{shorter.digest}")
+    shown = await get(stored, f"/policy/versions/{done.activation.digest}")
     assert _DELETED in before_the_button(shown, "Put this version in force")
+
+
+async def test_a_policy_before_that_cannot_be_read_is_told_of(stored: Rig) -> None:
+    async with stored.database.writing() as session:
+        await session.exec(update(RulesetRow).values(policy="version: 0"))
+    await stored.ruleset.put(SHORTER.encode(), expected=None, author="key-policy", why=None)
+    assert "will delete cannot be counted" in re.sub(r"<[^>]+>", "", await get(stored, "/policy"))
 
 
 async def test_the_shadow_policy_before_it_is_promoted(stored: Rig) -> None:
