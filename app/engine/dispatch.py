@@ -106,12 +106,10 @@ class Dispatch:
     def crashed(self, flight: Flight) -> None:
         """The process is gone. The jobs it had begun with are asked again once, each alone, since any of their
         pictures may be why; the others merely go on waiting."""
-        struck: dict[bytes, bool] = {}
         for pending in flight:
             if pending.started:
                 pending.crashes += 1
-                key = pending.fingerprint
-                kept_out = struck[key] = struck[key] if key in struck else self.quarantine.strike(key)
+                kept_out = self.quarantine.strike(pending.fingerprint, alone=flight.lonely)
                 if pending.remaining_s <= 0:
                     pending.end(Status.TIMEOUT, Reason.DEADLINE)
                 elif kept_out or pending.crashes >= _MOST_CRASHES:

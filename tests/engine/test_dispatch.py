@@ -184,7 +184,7 @@ def test_a_process_is_emptied_for_a_suspect_while_others_take_what_is_new() -> N
     one, two, three = flights(dispatch, 3)
     admit(dispatch, 1, 2, 3)
     assert [taken(dispatch, flight) for flight in (one, two, three)] == [1, 2, 3]
-    dispatch.quarantine.strike(pending(9).fingerprint)
+    dispatch.quarantine.strike(pending(9).fingerprint, alone=False)
     dispatch.admit(pending(4, picture(9)))
     admit(dispatch, 5, 6, 7)
 
@@ -204,6 +204,24 @@ def test_what_was_sent_and_not_begun_with_is_no_suspect() -> None:
 
     assert taken(dispatch, other) == 3
     assert taken(dispatch, other) is None
+
+
+def test_two_processes_that_die_together_condemn_nothing_that_both_had() -> None:
+    """Such as the same caption in two jobs, when the driver is reset."""
+    dispatch = Dispatch(100, lambda: False)
+    one, other = flights(dispatch, 2)
+    dispatch.admit(pending(1, picture(7)))
+    dispatch.admit(pending(2, picture(7)))
+    assert [taken(dispatch, one), taken(dispatch, other)] == [1, 2]
+
+    crash(dispatch, one, 1)
+    crash(dispatch, other, 2)
+
+    assert dispatch.quarantine.kept_out == 0
+    (fresh,) = flights(dispatch, 1)
+    assert taken(dispatch, fresh) == 1
+    crash(dispatch, fresh, 1)
+    assert dispatch.quarantine.kept_out == 1
 
 
 @given(
