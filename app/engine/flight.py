@@ -58,7 +58,7 @@ class Flight:
         self._jobs[pending.number] = pending
         self.lonely, self.sending = alone, True
         self._lately.append(pending.likeness)
-        pending.started = pending.fruitful = False
+        pending.begin()
 
     def heed(self, message: FromEngine) -> PendingJob | None:
         """What the process said of a job; the job when that was its last word. Raises EngineCrashed for what cannot

@@ -224,6 +224,26 @@ def test_two_processes_that_die_together_condemn_nothing_that_both_had() -> None
     assert dispatch.quarantine.kept_out == 1
 
 
+def test_a_picture_that_was_not_looked_at_in_time_stays_under_suspicion() -> None:
+    """One that kills after a while, and was asked again with less than that left."""
+    dispatch = Dispatch(100, lambda: False)
+    (flight,) = flights(dispatch, 1)
+    admit(dispatch, 1)
+    assert taken(dispatch, flight) == 1
+    crash(dispatch, flight, 1)
+    (fresh,) = flights(dispatch, 1)
+    again = next(iter(dispatch._waiting))
+    assert taken(dispatch, fresh) == 1
+
+    fresh.heed(Started(job=1))
+    fresh.heed(Answered(job=1, number=0, status=Status.TIMEOUT, reason="deadline"))
+    fresh.heed(Done(job=1))
+    dispatch.landed(again)
+
+    assert dispatch.quarantine.suspects(again.fingerprint)
+    assert not again.fruitful
+
+
 @given(
     processes=st.integers(1, 4),
     jobs=st.integers(1, 30),
