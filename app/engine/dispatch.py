@@ -62,7 +62,7 @@ class Dispatch:
                 continue
             alone = pending.crashes > 0 or (self.quarantine.watchful and self.quarantine.suspects(pending.fingerprint))
             if alone:
-                ward = self._ward() if ward is None else ward
+                ward = self._ward(pending) if ward is None else ward
                 if ward is not flight:
                     continue
             elif not self._is_best(flight, pending, ward):
@@ -76,20 +76,26 @@ class Dispatch:
             return pending
         return None
 
-    def _ward(self) -> Flight | None:
-        """The process that takes nothing more until it is empty, to be asked about a suspect alone. None where the
+    def _ward(self, suspect: PendingJob) -> Flight | None:
+        """The process that takes nothing more until it is empty, to be asked about a suspect alone: not the one that
+        died over it where there is another, since a process that dies over anything would condemn it. None where the
         suspect has to wait: one at a time is tried, and not in the last process that serves while another is coming,
         so that a picture that kills leaves somebody to answer the others."""
         serving = [flight for flight in self.flights if not flight.overdue]
         if any(flight.lonely for flight in self.flights) or (len(serving) == 1 and self._coming()):
             return None
-        return min(serving, key=len, default=None)
+        trusted = [flight for flight in serving if not flight.doubtful] or serving
+        died_at = self.quarantine.died_at(suspect.fingerprint)
+        return min([flight for flight in trusted if flight.place != died_at] or trusted, key=len, default=None)
 
     def _is_best(self, flight: Flight, pending: PendingJob, ward: Flight | None) -> bool:
         """Whether no other process has more room for it, or as much and remembers its picture."""
-        mine = *flight.load(pending), not flight.remembers(pending)
+
+        def rank(one: Flight) -> tuple[bool, int, int, bool]:
+            return one.doubtful, *one.load(pending), not one.remembers(pending)
+
         return all(
-            mine <= (*other.load(pending), not other.remembers(pending))
+            rank(flight) <= rank(other)
             for other in self.flights
             if other not in {flight, ward} and not other.sending and other.takes(pending, alone=False)
         )
@@ -109,7 +115,7 @@ class Dispatch:
         for pending in flight:
             if pending.started:
                 pending.crashes += 1
-                kept_out = self.quarantine.strike(pending.fingerprint, alone=flight.lonely)
+                kept_out = self.quarantine.strike(pending.fingerprint, flight.place, alone=flight.lonely)
                 if pending.remaining_s <= 0:
                     pending.end(Status.TIMEOUT, Reason.DEADLINE)
                 elif kept_out or pending.crashes >= _MOST_CRASHES:

@@ -104,6 +104,7 @@ class Life:
         )
         self._dispatch.landed(pending)
         if pending.started and pending.fruitful:
+            self._flight.doubtful = False
             self._on_answered()
 
     async def _watch(self) -> NoReturn:

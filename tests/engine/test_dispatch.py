@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from random import Random
+from typing import cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,16 +11,25 @@ from hypothesis import strategies as st
 from app.domain import Picture, Priority, Status
 from app.engine.dispatch import Dispatch
 from app.engine.flight import Flight
+from app.engine.life import Life
 from app.engine.patience import Patience
 from app.engine.pending import PendingJob
+from app.engine.process import EngineProcess
 from app.engine.worker.protocol import Answered, Done, Started
 from tests.engine.jobs import job, picture, probes
 from tests.engine.scripted_process import ScriptedProcess, lives
 
 
 def flights(dispatch: Dispatch, count: int, room: int = 4) -> list[Flight]:
-    new = [Flight(room, Patience(None, 0.01)) for _ in range(count)]
+    new = [Flight(room, Patience(None, 0.01), str(number)) for number in range(count)]
     dispatch.flights += new
+    return new
+
+
+def back(dispatch: Dispatch, dead: Flight, *, doubtful: bool = False) -> Flight:
+    """The next life of the process that died."""
+    new = Flight(4, Patience(None, 0.01), dead.place, doubtful=doubtful)
+    dispatch.flights.append(new)
     return new
 
 
@@ -144,21 +154,58 @@ def test_suspects_are_tried_one_at_a_time_and_the_other_process_goes_on() -> Non
     admit(dispatch, 1, 2, 3, 4)
     assert [taken(dispatch, flight) for flight in (dead, other, dead, other)] == [1, 2, 3, 4]
     crash(dispatch, dead, 1, 3)
-    (fresh,) = flights(dispatch, 1)
+    fresh = back(dispatch, dead)
     admit(dispatch, 5, 6, 7)
 
-    assert [taken(dispatch, other), taken(dispatch, fresh)] == [5, 1]
-    assert fresh.lonely
+    # The one that died is the emptiest, and not the one to say who killed it: the other is emptied.
+    assert [taken(dispatch, other), taken(dispatch, fresh)] == [None, 5]
+    land(dispatch, other, 2)
+    land(dispatch, other, 4)
+    assert taken(dispatch, other) == 1
+    assert other.lonely
     # Nothing beside the suspect, and the second one waits for the first; what is new goes past them.
-    assert [taken(dispatch, fresh), taken(dispatch, other), taken(dispatch, other)] == [None, 6, None]
-    for number in (2, 4, 5):
-        land(dispatch, other, number)
-    assert taken(dispatch, other) == 7
-    land(dispatch, other, 6)
-    land(dispatch, other, 7)
-    assert taken(dispatch, other) is None
-    land(dispatch, fresh, 1)
-    assert {taken(dispatch, other), taken(dispatch, fresh)} == {3, None}
+    assert [taken(dispatch, other), taken(dispatch, fresh), taken(dispatch, fresh)] == [None, 6, 7]
+    assert taken(dispatch, fresh) is None
+    land(dispatch, other, 1)
+    assert [taken(dispatch, fresh), taken(dispatch, other)] == [None, 3]
+
+
+def test_a_process_that_dies_over_anything_condemns_nothing() -> None:
+    dispatch = Dispatch(100, lambda: False)
+    sick, well = flights(dispatch, 2)
+    for number in range(1, 7):
+        admit(dispatch, number)
+        assert taken(dispatch, sick) == number
+        crash(dispatch, sick, number)
+        sick = back(dispatch, sick)
+        assert [taken(dispatch, sick), taken(dispatch, well)] == [None, number]
+        land(dispatch, well, number)
+
+    assert not dispatch.quarantine.watchful
+
+
+def test_one_that_has_only_died_of_late_is_given_what_no_other_takes() -> None:
+    dispatch = Dispatch(100, lambda: False)
+    well, dead = flights(dispatch, 2, room=2)
+    dispatch.flights.remove(dead)
+    sick = back(dispatch, dead, doubtful=True)
+    admit(dispatch, 1, 2, 3)
+
+    assert [taken(dispatch, sick), taken(dispatch, well), taken(dispatch, sick)] == [None, 1, None]
+    assert [taken(dispatch, well), taken(dispatch, sick)] == [2, 3]
+
+
+def test_one_that_has_only_died_of_late_is_no_judge_of_a_suspect() -> None:
+    """Even where the other is the one that died over it."""
+    dispatch = Dispatch(100, lambda: False)
+    well, dead = flights(dispatch, 2)
+    admit(dispatch, 1)
+    assert taken(dispatch, well) == 1
+    crash(dispatch, well, 1)
+    dispatch.flights.remove(dead)
+    well, sick = back(dispatch, well), back(dispatch, dead, doubtful=True)
+
+    assert [taken(dispatch, sick), taken(dispatch, well)] == [None, 1]
 
 
 def test_a_suspect_is_not_tried_in_the_last_process_while_another_is_coming() -> None:
@@ -184,7 +231,7 @@ def test_a_process_is_emptied_for_a_suspect_while_others_take_what_is_new() -> N
     one, two, three = flights(dispatch, 3)
     admit(dispatch, 1, 2, 3)
     assert [taken(dispatch, flight) for flight in (one, two, three)] == [1, 2, 3]
-    dispatch.quarantine.strike(pending(9).fingerprint, alone=False)
+    dispatch.quarantine.strike(pending(9).fingerprint, "elsewhere", alone=False)
     dispatch.admit(pending(4, picture(9)))
     admit(dispatch, 5, 6, 7)
 
@@ -242,6 +289,21 @@ def test_a_picture_that_was_not_looked_at_in_time_stays_under_suspicion() -> Non
 
     assert dispatch.quarantine.suspects(again.fingerprint)
     assert not again.fruitful
+
+
+async def test_one_that_answers_again_is_as_good_as_any() -> None:
+    dispatch = Dispatch(100, lambda: False)
+    flight = Flight(4, Patience(None, 0.01), "here", doubtful=True)
+    process = cast(EngineProcess, ScriptedProcess(lambda: 1, frozenset()))
+    serving = asyncio.create_task(Life(process, flight, dispatch, lambda: None, lambda: None).serve())
+    admit(dispatch, 1)
+    async with asyncio.timeout(5):
+        while dispatch.depth:  # noqa: ASYNC110 - it says so through nothing else
+            await asyncio.sleep(0)
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+    assert not flight.doubtful
 
 
 @given(
