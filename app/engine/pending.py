@@ -27,6 +27,8 @@ class PendingJob:
         self.number = number
         self.job = job
         self.crashes = 0
+        #: It is to be asked alone, as far as was looked.
+        self.suspect = False
         #: The process has begun with its picture.
         self.started = False
         #: The engine itself answered everything, and this life of the process nothing too late.
@@ -61,9 +63,9 @@ class PendingJob:
         return self.job.priority <= Priority.SYNCHRONOUS
 
     @property
-    def urgency(self) -> tuple[bool, int, int]:
-        """The smallest goes first: what was already in work, then by priority, then by age."""
-        return not self.crashes, self.job.priority, self.number
+    def urgency(self) -> tuple[bool, bool, int, int]:
+        """The smallest goes first: what somebody waits for, then what was already in work, by priority and by age."""
+        return not self.urgent, not self.crashes, self.job.priority, self.number
 
     def begin(self) -> None:
         """Another life of the process is given it."""

@@ -241,6 +241,77 @@ def test_a_process_is_emptied_for_a_suspect_while_others_take_what_is_new() -> N
     assert one.lonely
 
 
+def after_a_death_of_bulk_work() -> tuple[Dispatch, Flight]:
+    """The one process has died over the bulk jobs 1 and 2, and is back."""
+    dispatch = Dispatch(1000, lambda: False)
+    (dead,) = flights(dispatch, 1)
+    for number in (1, 2):
+        dispatch.admit(pending(number, bulk=True))
+        assert taken(dispatch, dead) == number
+    crash(dispatch, dead, 1, 2)
+    return dispatch, back(dispatch, dead)
+
+
+def test_bulk_work_that_is_asked_again_goes_after_what_somebody_waits_for() -> None:
+    dispatch, flight = after_a_death_of_bulk_work()
+    admit(dispatch, 3, 4)
+    dispatch.admit(pending(5, bulk=True))
+
+    # Nor does it keep other bulk work from going beside that.
+    assert [taken(dispatch, flight) for _ in range(4)] == [3, 4, 5, None]
+    for number in (3, 4):
+        land(dispatch, flight, number)
+    dispatch.admit(pending(6, bulk=True))
+    assert taken(dispatch, flight) is None
+    land(dispatch, flight, 5)
+    assert taken(dispatch, flight) == 1
+    assert flight.lonely
+
+
+def test_bulk_work_that_is_asked_again_has_its_turn_however_much_else_there_is() -> None:
+    dispatch, flight = after_a_death_of_bulk_work()
+    order: list[int] = []
+    under_way: list[int] = []
+
+    def take_all() -> None:
+        while (number := taken(dispatch, flight)) is not None:
+            order.append(number)
+            under_way.append(number)
+
+    # Before one of them has landed the next is there, so the process is never empty by itself.
+    for number in range(3, 100):
+        admit(dispatch, number)
+        take_all()
+        while number not in order or len(under_way) > 1:
+            land(dispatch, flight, under_way.pop(0))
+            take_all()
+
+    assert order.index(1) == 32
+    assert order.index(2) == 65
+    assert sorted(order) == list(range(1, 100))
+
+
+async def test_who_made_room_for_a_suspect_that_goes_is_woken() -> None:
+    dispatch = Dispatch(100, lambda: False)
+    one, other = flights(dispatch, 2)
+    admit(dispatch, 1, 2)
+    assert [taken(dispatch, one), taken(dispatch, other)] == [1, 2]
+    dispatch.quarantine.strike(pending(9).fingerprint, "0", alone=False)
+    suspect = pending(4, picture(9))
+    dispatch.admit(suspect)
+    assert [taken(dispatch, one), taken(dispatch, other)] == [None, None]
+    admit(dispatch, 5, 6)
+    assert [taken(dispatch, one), taken(dispatch, other)] == [5, None]
+    dispatch.wake.clear()
+    sleeping = asyncio.create_task(dispatch.wake.wait())
+    await asyncio.sleep(0)
+
+    dispatch.withdraw(suspect)
+
+    await asyncio.wait_for(sleeping, 1)
+    assert taken(dispatch, other) == 6
+
+
 def test_what_was_sent_and_not_begun_with_is_no_suspect() -> None:
     dispatch = Dispatch(100, lambda: True)
     dead, other = flights(dispatch, 2)
