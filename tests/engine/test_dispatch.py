@@ -377,6 +377,22 @@ async def test_one_that_answers_again_is_as_good_as_any() -> None:
     assert not flight.doubtful
 
 
+async def test_one_that_is_stopped_twice_leaves_no_flight_behind() -> None:
+    dispatch = Dispatch(100, lambda: False)
+    process = cast(EngineProcess, ScriptedProcess(lambda: 1, frozenset()))
+    flight = Flight(4, Patience(None, 0.01), "here")
+    serving = asyncio.create_task(Life(process, flight, dispatch, lambda: None, lambda: None).serve())
+    await asyncio.sleep(0)
+    assert dispatch.flights == [flight]
+
+    serving.cancel()
+    await asyncio.sleep(0)
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+    assert dispatch.flights == []
+
+
 @given(
     processes=st.integers(1, 4),
     jobs=st.integers(1, 30),
