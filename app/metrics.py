@@ -50,7 +50,7 @@ SHADOW_COMPARISONS = Counter(
 SHADOW_LEFT = Counter(
     "portcullis_shadow_left",
     "Decisions that were not compared (failed, no_room, not_recorded), or only without the shadow policy's own probes "
-    "although they were in the sample (not_asked)",
+    "although they were in the sample (not_asked, model_changed)",
     ["why"],
 )
 AUDIT_SEALED = Counter("portcullis_audit_sealed", "Audit entries sealed into the chain")

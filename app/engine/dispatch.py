@@ -15,6 +15,9 @@ from app.metrics import ENGINE_QUARANTINED, ENGINE_QUEUE_DEPTH
 _log = structlog.get_logger(__name__)
 
 _MOST_CRASHES = 2
+#: So many jobs may go past the suspects of bulk work before one of them has its turn: it costs a process the time to
+#: become empty, and the others theirs where it is the only one.
+_MOST_PASSED = 32
 
 
 class Dispatch:
@@ -29,6 +32,8 @@ class Dispatch:
         self._most_waiting = most_waiting
         self._coming = coming
         self._waiting: list[PendingJob] = []
+        #: Jobs that went past the suspects since one had its turn.
+        self._passed = 0
 
     @property
     def depth(self) -> int:
@@ -52,17 +57,22 @@ class Dispatch:
         """It waits no more, if it did."""
         if pending in self._waiting:
             self._waiting.remove(pending)
+            # A process may have been kept empty for it.
+            self.wake.set()
 
     def next_job(self, flight: Flight) -> PendingJob | None:
         """The most urgent job that is for this process, already counted as given; None while there is none."""
         ward: Flight | None = None
-        for pending in sorted(self._waiting, key=lambda waiting: waiting.urgency):
+        for pending in sorted(self._waiting, key=self._order):
             if not self._may_run(pending):
-                self._waiting.remove(pending)
+                self.withdraw(pending)
                 continue
-            alone = pending.crashes > 0 or (self.quarantine.watchful and self.quarantine.suspects(pending.fingerprint))
+            alone = pending.suspect = self._is_suspect(pending)
             if alone:
-                ward = self._ward() if ward is None else ward
+                found = self._ward(pending) if ward is None else None
+                if found is None or not self._is_kept_for(pending, found):
+                    continue
+                ward = found
                 if ward is not flight:
                     continue
             elif not self._is_best(flight, pending, ward):
@@ -70,26 +80,44 @@ class Dispatch:
             if not flight.takes(pending, alone=alone):
                 return None
             self._waiting.remove(pending)
+            self._passed = 0 if alone else self._passed + 1
             flight.begin(pending, alone=alone)
             # What comes next may be for a process that left this one to us.
             self.wake.set()
             return pending
         return None
 
-    def _ward(self) -> Flight | None:
-        """The process that takes nothing more until it is empty, to be asked about a suspect alone. None where the
+    def _order(self, pending: PendingJob) -> tuple[bool, bool, bool, int, int]:
+        return not (pending.suspect and self._passed >= _MOST_PASSED), *pending.urgency
+
+    def _is_suspect(self, pending: PendingJob) -> bool:
+        return pending.crashes > 0 or (self.quarantine.watchful and self.quarantine.suspects(pending.fingerprint))
+
+    def _is_kept_for(self, suspect: PendingJob, ward: Flight) -> bool:
+        """Whether the process takes nothing else until it has become empty. For bulk work what somebody waits for is
+        let past, though not for ever."""
+        return suspect.urgent or self._passed >= _MOST_PASSED or not any(pending.urgent for pending in ward)
+
+    def _ward(self, suspect: PendingJob) -> Flight | None:
+        """The process that takes nothing more until it is empty, to be asked about a suspect alone: not the one that
+        died over it where there is another, since a process that dies over anything would condemn it. None where the
         suspect has to wait: one at a time is tried, and not in the last process that serves while another is coming,
         so that a picture that kills leaves somebody to answer the others."""
         serving = [flight for flight in self.flights if not flight.overdue]
         if any(flight.lonely for flight in self.flights) or (len(serving) == 1 and self._coming()):
             return None
-        return min(serving, key=len, default=None)
+        trusted = [flight for flight in serving if not flight.doubtful] or serving
+        died_at = self.quarantine.died_at(suspect.fingerprint)
+        return min([flight for flight in trusted if flight.place != died_at] or trusted, key=len, default=None)
 
     def _is_best(self, flight: Flight, pending: PendingJob, ward: Flight | None) -> bool:
         """Whether no other process has more room for it, or as much and remembers its picture."""
-        mine = *flight.load(pending), not flight.remembers(pending)
+
+        def rank(one: Flight) -> tuple[bool, int, int, bool]:
+            return one.doubtful, *one.load(pending), not one.remembers(pending)
+
         return all(
-            mine <= (*other.load(pending), not other.remembers(pending))
+            rank(flight) <= rank(other)
             for other in self.flights
             if other not in {flight, ward} and not other.sending and other.takes(pending, alone=False)
         )
@@ -106,12 +134,13 @@ class Dispatch:
     def crashed(self, flight: Flight) -> None:
         """The process is gone. The jobs it had begun with are asked again once, each alone, since any of their
         pictures may be why; the others merely go on waiting."""
-        struck: dict[bytes, bool] = {}
+        if not any(pending.suspect for pending in self._waiting):
+            self._passed = 0
         for pending in flight:
             if pending.started:
                 pending.crashes += 1
-                key = pending.fingerprint
-                kept_out = struck[key] = struck[key] if key in struck else self.quarantine.strike(key)
+                pending.suspect = True
+                kept_out = self.quarantine.strike(pending.fingerprint, flight.place, alone=flight.lonely)
                 if pending.remaining_s <= 0:
                     pending.end(Status.TIMEOUT, Reason.DEADLINE)
                 elif kept_out or pending.crashes >= _MOST_CRASHES:

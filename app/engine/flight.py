@@ -18,11 +18,14 @@ class Flight:
     """Of one life of the process. `room` synchronous jobs at most, whatever else is in flight, and bulk jobs while they
     are fewer than that together: so what is urgent gets to the process at once. One that is suspected of having killed
     the process flies alone, so that the next death says who it was. `sending` while the last job is on its way to the
-    process, which takes nothing then; an `overdue` one is given nothing until it is heard."""
+    process, which takes nothing then; an `overdue` one is given nothing until it is heard. A `doubtful` one is of a
+    process that died again and again and has answered nothing yet: it is given what no other takes."""
 
-    def __init__(self, room: int, patience: Patience) -> None:
+    def __init__(self, room: int, patience: Patience, place: str, *, doubtful: bool = False) -> None:
         self._room = room
         self.patience = patience
+        self.place = place
+        self.doubtful = doubtful
         self._jobs: dict[int, PendingJob] = {}
         self.lonely = False
         self.sending = False
@@ -58,7 +61,7 @@ class Flight:
         self._jobs[pending.number] = pending
         self.lonely, self.sending = alone, True
         self._lately.append(pending.likeness)
-        pending.started = pending.fruitful = False
+        pending.begin()
 
     def heed(self, message: FromEngine) -> PendingJob | None:
         """What the process said of a job; the job when that was its last word. Raises EngineCrashed for what cannot

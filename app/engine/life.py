@@ -58,8 +58,10 @@ class Life:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._dispatch.flights.remove(self._flight)
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:
+                self._dispatch.flights.remove(self._flight)
         # From here to the new state nobody else runs: a caller that is answered now does not find a dead engine ready.
         self._dispatch.crashed(self._flight)
         # None of the three returns; this raises what the first to end raised.
@@ -104,6 +106,7 @@ class Life:
         )
         self._dispatch.landed(pending)
         if pending.started and pending.fruitful:
+            self._flight.doubtful = False
             self._on_answered()
 
     async def _watch(self) -> NoReturn:

@@ -27,12 +27,15 @@ class PendingJob:
         self.number = number
         self.job = job
         self.crashes = 0
+        #: It is to be asked alone, as far as was looked.
+        self.suspect = False
         #: The process has begun with its picture.
         self.started = False
-        #: The engine itself answered everything.
+        #: The engine itself answered everything, and this life of the process nothing too late.
         self.complete = False
-        #: This life of the process answered, and nothing was left but what nobody wanted any more.
+        #: This life of the process answered, nothing too late, and nothing was left but what nobody wanted any more.
         self.fruitful = False
+        self._late = False
         self.open: dict[int, Question] = dict(enumerate(job.questions))
         self._cancelled = False
         self._answers: deque[Answer] = deque()
@@ -60,9 +63,13 @@ class PendingJob:
         return self.job.priority <= Priority.SYNCHRONOUS
 
     @property
-    def urgency(self) -> tuple[bool, int, int]:
-        """The smallest goes first: what was already in work, then by priority, then by age."""
-        return not self.crashes, self.job.priority, self.number
+    def urgency(self) -> tuple[bool, bool, int, int]:
+        """The smallest goes first: what somebody waits for, then what was already in work, by priority and by age."""
+        return not self.urgent, not self.crashes, self.job.priority, self.number
+
+    def begin(self) -> None:
+        """Another life of the process is given it."""
+        self.started = self.fruitful = self._late = False
 
     @property
     def remaining_s(self) -> float:
@@ -107,8 +114,10 @@ class PendingJob:
                     log_choices=answered.log_choices,
                 )
             )
-            self.complete = not self.open and not self._cancelled
-            self.fruitful = True
+            # Of what was not looked at in time nobody knows what it does.
+            self._late = self._late or answered.status is Status.TIMEOUT
+            self.complete = not (self._late or self.open or self._cancelled)
+            self.fruitful = not self._late
 
     def refuse_mistakes(self) -> None:
         """Those of its questions that no model need be asked to be known as wrong."""

@@ -1,4 +1,4 @@
-"""Pictures that killed the engine process twice are not shown to it again for a while."""
+"""Pictures that killed the engine process, and did again alone, are not shown to it again for a while."""
 
 import time
 from collections import OrderedDict
@@ -14,6 +14,7 @@ _SUSPICION_S = 3600.0
 @dataclass(frozen=True, slots=True)
 class _Suspicion:
     strikes: int
+    place: str
     until: float
 
 
@@ -43,10 +44,15 @@ class Quarantine:
         """Whether the process has died over this picture lately."""
         return self._strikes(picture) > 0
 
-    def strike(self, picture: bytes) -> bool:
-        """The process died over this picture. Whether it is kept out from now on."""
-        strikes = self._strikes(picture) + 1
-        self._suspects[picture] = _Suspicion(strikes, self._clock() + _SUSPICION_S)
+    def died_at(self, picture: bytes) -> str | None:
+        """The place of the process that died over it last."""
+        return self._suspects[picture].place if self.suspects(picture) else None
+
+    def strike(self, picture: bytes, place: str, *, alone: bool) -> bool:
+        """The process at this place died over this picture, `alone` or among others, of which any may have been why:
+        that is a suspicion, however often it happens. Whether it is kept out from now on."""
+        strikes = self._strikes(picture) + 1 if alone else max(1, self._strikes(picture))
+        self._suspects[picture] = _Suspicion(strikes, place, self._clock() + _SUSPICION_S)
         self._suspects.move_to_end(picture)
         while len(self._suspects) > self._capacity:
             self._suspects.popitem(last=False)

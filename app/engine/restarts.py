@@ -32,6 +32,11 @@ class Restarts:
         return self._failed_starts > 0
 
     @property
+    def fruitless(self) -> bool:
+        """Whether lives in a row were in vain. One is not enough: of that which died last it is not known."""
+        return self._fruitless_lives > 1
+
+    @property
     def hopeless(self) -> bool:
         return self._failed_starts >= _STARTS_BEFORE_HOPELESS
 

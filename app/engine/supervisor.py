@@ -110,7 +110,8 @@ class Supervisor:
         try:
             self._files.take_up(self._place.name, checked)
             patience = Patience(self._config.hang_grace_s, ready.longest_call_s)
-            flight = Flight(self._config.parallel_pictures + _AHEAD, patience)
+            room, doubtful = self._config.parallel_pictures + _AHEAD, self._restarts.fruitless
+            flight = Flight(room, patience, self._place.name, doubtful=doubtful)
             self._life = Life(process, flight, self._dispatch, self._restarts.answered, self._overdue_or_not)
             self._welcome(checked, ready)
             await self._life.serve()

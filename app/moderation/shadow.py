@@ -18,11 +18,13 @@ from app.domain import (
     Answer,
     Comparison,
     DecisionRecord,
+    EngineInfo,
     EngineJob,
     Frame,
     Image,
     Needs,
     Picture,
+    Pins,
     Priority,
     ProbeFinding,
     Question,
@@ -36,6 +38,7 @@ from app.domain import (
 )
 from app.metrics import SHADOW_COMPARISONS, SHADOW_LEFT
 from app.moderation.ports import Engine
+from app.moderation.witness import Witness
 from app.policy.breath import considerate
 from app.policy.ports import Matcher, ShadowStore
 from app.policy.ruleset import Ruleset
@@ -78,6 +81,7 @@ class _ToAsk:
     waiting: _Waiting
     needs: Needs
     frames: Callable[[], Awaitable[Sequence[Frame]]]
+    pins: Pins
 
 
 class ShadowRunner:
@@ -145,7 +149,7 @@ class ShadowRunner:
             if more is None or not self._asks(decided.decision_id):
                 self._wait(waiting)
             else:
-                self._to_ask.append(_ToAsk(waiting, more, lambda: _frames(image, pixels)))
+                self._to_ask.append(_ToAsk(waiting, more, lambda: _frames(image, pixels), record.decision.pins))
                 self._news_to_ask.set()
 
     def _rules_of(self, ruleset: Ruleset) -> Trial | None:
@@ -224,7 +228,9 @@ class ShadowRunner:
                 self._wait(replace(one.waiting, decided=replace(one.waiting.decided, extra=extra)))
 
     async def _ask(self, one: _ToAsk) -> Mapping[str, ProbeFinding]:
-        """A picture of which nothing is asked is not decoded again."""
+        """Nothing where another model than the decision's has answered. A picture of which nothing is asked is not
+        decoded again."""
+        witness = Witness(self._engine)
         needs, subjects = one.needs, {probe.subject for probe in one.needs.probes}
         frames = await one.frames() if Subject.PICTURE in subjects else ()
         caption = one.waiting.decided.context.caption
@@ -236,6 +242,9 @@ class ShadowRunner:
         text_answers = [
             await self._answers(part, self._probes.text_questions(needs), deadline_at) for part in writing.parts
         ]
+        if not witness.same_model or _files(witness.engine) != (one.pins.model, one.pins.projector):
+            SHADOW_LEFT.labels("model_changed").inc()
+            return {}
         return self._probes.read(needs, frames, answers, writing, text_answers)
 
     async def _answers(
@@ -255,6 +264,11 @@ class ShadowRunner:
 
 async def _frames(image: Image, pixels: Callable[[], Awaitable[Image]]) -> Sequence[Frame]:
     return (image if image.has_pixels else await pixels()).frames
+
+
+def _files(engine: EngineInfo) -> tuple[str | None, str | None]:
+    """As a decision is pinned to them."""
+    return engine.model_pin, engine.projector_digest
 
 
 def _decided(record: DecisionRecord, ruleset: Ruleset) -> Decided:

@@ -60,7 +60,7 @@ async def lives(dispatch: Dispatch, count: int, process: Callable[[], ScriptedPr
 
     async def live(number: int) -> None:
         while True:
-            flight = Flight(3, Patience(None, 0.01))
+            flight = Flight(3, Patience(None, 0.01), str(number))
             life = Life(cast(EngineProcess, process()), flight, dispatch, lambda: None, dispatch.wake.set)
             try:
                 await life.serve()

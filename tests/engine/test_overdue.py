@@ -27,7 +27,7 @@ from tests.engine.scripted_process import ScriptedProcess
 
 def life_after(silent_s: float, longest_call_s: float) -> tuple[Life, Flight]:
     """Of a process that has been given a job and has said nothing for so long, as long as its deadline is past."""
-    flight = Flight(10, Patience(None, longest_call_s))
+    flight = Flight(10, Patience(None, longest_call_s), "here")
     flight._heard_at = time.monotonic() - silent_s
     flight.begin(PendingJob(1, job(probes(), deadline_s=-silent_s)), alone=False)
     nothing = ScriptedProcess(lambda: 0, frozenset())

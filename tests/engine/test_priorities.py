@@ -35,7 +35,7 @@ def given_to(flight: Flight, dispatch: Dispatch) -> list[int]:
 
 
 def serving() -> tuple[Dispatch, Flight]:
-    dispatch, flight = Dispatch(100, lambda: False), Flight(ROOM, Patience(1.0, 0.0))
+    dispatch, flight = Dispatch(100, lambda: False), Flight(ROOM, Patience(1.0, 0.0), "here")
     dispatch.flights.append(flight)
     return dispatch, flight
 

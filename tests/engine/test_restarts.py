@@ -24,6 +24,19 @@ def test_an_answered_job_ends_the_row_of_fruitless_lives_and_not_that_of_failed_
     assert restarts.pause_s(first_at_once=False) == 0.5
 
 
+def test_lives_in_a_row_that_answered_nothing_are_fruitless() -> None:
+    restarts = Restarts()
+    restarts.answered()
+    restarts.died()
+    assert not restarts.fruitless
+
+    restarts.died()
+    assert restarts.fruitless
+
+    restarts.answered()
+    assert not restarts.fruitless
+
+
 def test_three_failed_starts_in_a_row_leave_no_hope_until_one_succeeds() -> None:
     restarts = Restarts()
     restarts.start_failed()

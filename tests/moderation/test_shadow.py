@@ -68,7 +68,10 @@ def record(found: Findings, live: Ruleset = LIVE) -> DecisionRecord:
     evaluation = judge(live, found)
     lists = {one.name: one.digest for one in live.lists}
     made = samples.decision(outcome=evaluation.outcome)
-    decision = made.model_copy(update={"id": new_id("dec"), "pins": made.pins.model_copy(update={"lists": lists})})
+    engine = FakeEngine().info
+    files = {"model": engine.model_digest, "projector": engine.projector_digest}
+    pins = made.pins.model_copy(update={"lists": lists, **files})
+    decision = made.model_copy(update={"id": new_id("dec"), "pins": pins})
     return DecisionRecord(decision, found, UploadContext(), key_id="key", media_type="image/png")
 
 
@@ -234,6 +237,31 @@ async def test_a_picture_that_cannot_be_decoded_again_is_not_asked_about() -> No
         shadow.offer(record(findings(a=0.1)), LIVE, Outline.of(IMAGE).image, pixels=pixels)
         await until(lambda: len(store.recorded) == 1)
     assert (engine.jobs, next(iter(store.recorded.values())).after, left("failed")) == ([], None, before + 1)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+@pytest.mark.parametrize("digest", ["model_digest", "projector_digest"])
+async def test_what_another_model_answers_is_not_compared(when: str, digest: str) -> None:
+    """The engine may be restarted with other files between a decision and the questions about it."""
+
+    def change() -> None:
+        engine.info = replace(engine.info, **{digest: f"sha256:{'1' * 64}"})
+
+    def script(_: EngineJob, question: Question) -> Answer:
+        if when == "meanwhile":
+            change()
+        return yes_no(question, 0.9)
+
+    engine, store, before = FakeEngine(script), Store(), left("model_changed")
+    if when == "before":
+        change()
+    shadow = runner(store, NEWER, engine=engine, sample=1.0)
+    async with running(shadow):
+        shadow.offer(record(findings(a=0.1)), LIVE, IMAGE, pixels=decoded_again)
+        await until(lambda: len(store.recorded) == 1)
+    said = next(iter(store.recorded.values()))
+    assert (said.after, said.missing, said.whole) == (None, ("probes.b.p",), False)
+    assert left("model_changed") == before + 1
 
 
 async def test_an_engine_that_breaks_its_contract_is_no_answer() -> None:

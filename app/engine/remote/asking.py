@@ -12,6 +12,7 @@ from app.engine.base import Reason, unanswered
 from app.engine.remote.breaker import Breaker
 from app.engine.remote.client import Client
 from app.engine.remote.config import RemoteConfig
+from app.engine.remote.doubt import Doubt
 from app.engine.remote.faults import RemoteFault
 from app.engine.remote.reading import read_answer
 from app.engine.remote.shown import Shown
@@ -36,11 +37,11 @@ class Asking:
         self._breaker = breaker
         self._opened = opened
 
-    async def answer(self, model: str, question: Question, subject: Shown, deadline_at: float) -> Answer:
+    async def answer(self, model: str, question: Question, subject: Shown, deadline_at: float, doubt: Doubt) -> Answer:
         """`deadline_at` is on `time.monotonic()`'s clock. Raises nothing for a fault of the server."""
         body = request_body(model, question, subject, top_logprobs=self._config.top_logprobs)
         try:
-            completion = await self._completion(body, deadline_at)
+            completion = await self._completion(body, deadline_at, doubt)
         except RemoteFault as fault:
             return unanswered(question, fault.status, fault.reason)
         _count(completion)
@@ -52,18 +53,20 @@ class Asking:
         ENGINE_REQUESTS.labels(answer.reason or "ok").inc()
         return answer
 
-    async def fault(self, model: str, question: Question, subject: Shown, deadline_at: float) -> RemoteFault | None:
+    async def fault(
+        self, model: str, question: Question, subject: Shown, deadline_at: float, doubt: Doubt
+    ) -> RemoteFault | None:
         """Why the server does not answer what nobody asked; None when it does, whatever it says. As `answer` else."""
         body = request_body(model, question, subject, top_logprobs=self._config.top_logprobs)
         try:
-            _count(await self._completion(body, deadline_at))
+            _count(await self._completion(body, deadline_at, doubt))
         except RemoteFault as fault:
             return fault
         self._breaker.succeeded()
         ENGINE_REQUESTS.labels("ok").inc()
         return None
 
-    async def _completion(self, body: bytes, deadline_at: float) -> Completion:
+    async def _completion(self, body: bytes, deadline_at: float, doubt: Doubt) -> Completion:
         attempt = 0
         while True:
             attempt += 1
@@ -73,7 +76,7 @@ class Asking:
                 return _whole(read_completion(await self._post(body, deadline_at)))
             except RemoteFault as fault:
                 ENGINE_REQUESTS.labels(fault.reason.value).inc()
-                if fault.harm:
+                if fault.harm and (fault.reason is not Reason.ENGINE_FAULT or doubt.counts()):
                     self._harmed(fault.detail)
                 pause_s = _pause_s(attempt, fault.retry_after_s)
                 late = time.monotonic() + pause_s >= deadline_at

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from app.domain import Question, QuestionKind
 from app.engine.base import Reason
 from app.engine.remote.asking import Asking
+from app.engine.remote.doubt import Doubt
 from app.engine.remote.grey import grey
 from app.engine.remote.shown import Shown
 
@@ -24,16 +25,21 @@ class Blame(Enum):
     """Nothing about it will be answered."""
     QUESTION = auto()
     """The server takes it, and holds it now."""
+    SERVER = auto()
+    """It fails at any."""
     UNKNOWN = auto()
 
 
 async def blame(asking: Asking, model: str, subject: Shown, deadline_at: float) -> Blame:
-    """Takes one request, two after a fault of the server's own."""
-    fault = await asking.fault(model, _BARE, subject, deadline_at)
+    """Takes one request, two after a fault of the server's own, of which the second alone can count against it."""
+    fault = await asking.fault(model, _BARE, subject, deadline_at, Doubt(0))
     if fault is None:
         return Blame.QUESTION
     if fault.reason is Reason.ENGINE_REFUSED:
         return Blame.SUBJECT
-    if fault.reason is Reason.ENGINE_FAULT and await asking.fault(model, _BARE, grey(), deadline_at) is None:
+    if fault.reason is not Reason.ENGINE_FAULT:
+        return Blame.UNKNOWN
+    fault = await asking.fault(model, _BARE, grey(), deadline_at, Doubt(None))
+    if fault is None:
         return Blame.SUBJECT
-    return Blame.UNKNOWN
+    return Blame.SERVER if fault.reason in TELLING else Blame.UNKNOWN

@@ -19,6 +19,7 @@ from app.engine.remote.blame import TELLING, Blame, blame
 from app.engine.remote.breaker import Breaker
 from app.engine.remote.client import Client
 from app.engine.remote.config import RemoteConfig
+from app.engine.remote.doubt import Doubt
 from app.engine.remote.faults import RemoteFault
 from app.engine.remote.job import RemoteJob
 from app.engine.remote.shown import Shown, shown
@@ -33,6 +34,8 @@ _log = structlog.get_logger(__name__)
 _ANSWER_GRACE_S = 0.1
 #: With less of yes and no in the answer to its trial, a model is hardly one for probes.
 _LEAST_MASS = 0.5
+#: With fewer questions left there is nothing to save by finding out whose fault it is.
+_LEAST_LEFT = 2
 
 
 class RemoteEngine:
@@ -143,11 +146,13 @@ class RemoteEngine:
 
     async def _ask_all(self, job: RemoteJob, subject: Shown) -> None:
         seen = blamed = False
+        if len(job.open) > _LEAST_LEFT:
+            # It is looked into what the first fault is of.
+            job.doubt = Doubt(0)
         while job.open and not seen:
             alone = await self._together(job, job.order[:1], subject)
             seen = any(map(_has_seen, alone))
-            # For a single one that is left there is nothing to save.
-            if not blamed and len(job.open) > 1 and any(answer.reason in TELLING for answer in alone):
+            if not blamed and len(job.open) >= _LEAST_LEFT and any(answer.reason in TELLING for answer in alone):
                 blamed = True
                 seen = await self._takes(job, subject, alone[0])
         await self._together(job, job.order, subject)
@@ -159,6 +164,7 @@ class RemoteEngine:
             if self._ready is None:
                 return False
             verdict = await blame(*self._ready, subject, job.job.deadline_at)
+        job.doubt = Doubt(None if verdict is Blame.SERVER else 1)
         if verdict is Blame.SUBJECT:
             ENGINE_SPARED_REQUESTS.inc(len(job.open))
             _log.warning(
@@ -193,7 +199,7 @@ class RemoteEngine:
                 answer = unanswered(question, Status.FAILED, Reason.ENGINE_UNAVAILABLE)
             else:
                 asking, model = self._ready
-                answer = await asking.answer(model, question, subject, job.job.deadline_at)
+                answer = await asking.answer(model, question, subject, job.job.deadline_at, job.doubt)
         job.give(number, answer)
         return answer
 

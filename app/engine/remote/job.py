@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from app.domain import Answer, EngineJob, Question, QuestionKind, Status
 from app.engine.base import unanswered
+from app.engine.remote.doubt import Doubt
 
 _ORDER = (QuestionKind.YES_NO, QuestionKind.CHOICE, QuestionKind.GENERATE)
 
@@ -18,6 +19,7 @@ class RemoteJob:
         self.number = number
         self.job = job
         self.open: dict[int, Question] = dict(enumerate(job.questions))
+        self.doubt = Doubt(1)
         self._tasks: dict[int, asyncio.Task[Answer]] = {}
         self._answers: deque[Answer] = deque()
         self._news = asyncio.Event()

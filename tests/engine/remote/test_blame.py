@@ -11,7 +11,7 @@ from app.engine.base import ModelFiles
 from app.engine.remote.config import RemoteConfig, server_url
 from app.engine.remote.grey import grey
 from tests.engine.jobs import all_answers, caption, job, picture, probes
-from tests.engine.remote.scripted import Request, Script, agreeable, asking, http, serving, until
+from tests.engine.remote.scripted import Request, Script, agreeable, asking, completion, http, serving, until
 from tests.engine.remote.servers import llama_cpp_server
 
 BARE = "?"
@@ -28,6 +28,10 @@ def at(picture_answer: bytes) -> Script:
         return agreeable(request) if grey() in request.body else picture_answer
 
     return script
+
+
+def lost() -> float:
+    return REGISTRY.get_sample_value("portcullis_engine_lost_total") or 0.0
 
 
 REFUSALS = {
@@ -113,6 +117,27 @@ async def test_a_picture_that_a_server_fails_at_takes_it_from_nobody_else() -> N
             assert [(answer.status, answer.reason) for answer in answers] == [(Status.FAILED, "engine_fault")] * 12
             assert engine.info.state is EngineState.READY
     assert server.questions == [probes()[0].prompt, BARE, BARE] * 3
+
+
+@pytest.mark.parametrize(("questions", "at_once"), [(1, 3), (12, 1), (12, 3), (12, 8)])
+@pytest.mark.parametrize("fault", [http(500), completion("a pla", finish="abort")], ids=["500", "given up"])
+async def test_with_the_defaults_no_picture_opens_the_breaker(fault: bytes, questions: int, at_once: int) -> None:
+    """One of a single question counts once; where it is looked into whose fault it is, not even many at once do."""
+    before = lost()
+    async with serving(at(fault)) as server, asking(server.config()) as engine:
+        jobs = [engine.ask(job(probes()[:questions], picture(seed))) for seed in range(at_once)]
+        answers = await asyncio.gather(*map(all_answers, jobs))
+
+    assert {answer.reason for one in answers for answer in one} == {"engine_fault"}
+    assert lost() == before
+
+
+async def test_with_the_defaults_a_server_that_fails_at_any_picture_is_given_up() -> None:
+    before = lost()
+    async with serving(lambda _: http(500)) as server, asking(server.config()) as engine:
+        await all_answers(engine.ask(job(probes())))
+
+    assert lost() > before
 
 
 async def test_a_server_that_fails_at_any_picture_is_down_and_nobody_blames_one() -> None:

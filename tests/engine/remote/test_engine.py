@@ -209,8 +209,8 @@ async def test_many_failures_open_the_breaker_and_a_trial_closes_it() -> None:
         async with asking(server.config(failures_to_open=3)) as engine:
             broken = True
             answers = await all_answers(engine.ask(job(probes())))
-            assert [answer.reason for answer in answers] == ["engine_fault"] + ["engine_unavailable"] * 11
-            assert len(server.questions) == 3, "the first, and two that tell whether it was the picture's fault"
+            assert [answer.reason for answer in answers] == ["engine_fault"] * 3 + ["engine_unavailable"] * 9
+            assert len(server.questions) == 5, "two tell that it was not the picture's fault, and then all count"
             assert engine.info.state is EngineState.FAILED
             assert "500" in (engine.info.detail or "")
             asked = len(server.questions)
