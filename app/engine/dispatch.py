@@ -107,7 +107,7 @@ class Dispatch:
         if any(flight.lonely for flight in self.flights) or (len(serving) == 1 and self._coming()):
             return None
         trusted = [flight for flight in serving if not flight.doubtful] or serving
-        died_at = self.quarantine.died_at(suspect.fingerprint)
+        died_at = suspect.died_at or self.quarantine.died_at(suspect.fingerprint)
         return min([flight for flight in trusted if flight.place != died_at] or trusted, key=len, default=None)
 
     def _is_best(self, flight: Flight, pending: PendingJob, ward: Flight | None) -> bool:
@@ -139,7 +139,7 @@ class Dispatch:
         for pending in flight:
             if pending.started:
                 pending.crashes += 1
-                pending.suspect = True
+                pending.suspect, pending.died_at = True, flight.place
                 kept_out = self.quarantine.strike(pending.fingerprint, flight.place, alone=flight.lonely)
                 if pending.remaining_s <= 0:
                     pending.end(Status.TIMEOUT, Reason.DEADLINE)

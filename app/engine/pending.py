@@ -27,6 +27,8 @@ class PendingJob:
         self.number = number
         self.job = job
         self.crashes = 0
+        #: The place of the process that died over it last.
+        self.died_at: str | None = None
         #: It is to be asked alone, as far as was looked.
         self.suspect = False
         #: The process has begun with its picture.

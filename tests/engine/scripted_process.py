@@ -12,17 +12,19 @@ from app.engine.flight import Flight
 from app.engine.life import Life
 from app.engine.patience import Patience
 from app.engine.process import EngineProcess
+from app.engine.restarts import Restarts
 from app.engine.worker.protocol import Answered, Ask, Done, FromEngine, Started
 from app.errors import EngineCrashed
 
 
 class ScriptedProcess:
-    """Each thing takes it so many turns of the loop, and it dies over the jobs of `deadly` numbers."""
+    """Each thing takes it so many turns of the loop. `answer` gives the status of the answers to a job by its number,
+    or None, and it dies over it."""
 
     pid = 1
 
-    def __init__(self, turns: Callable[[], int], deadly: frozenset[int]) -> None:
-        self._turns, self._deadly = turns, deadly
+    def __init__(self, turns: Callable[[], int], answer: Callable[[int], Status | None] = lambda _: Status.OK) -> None:
+        self._turns, self._status = turns, answer
         self._said: asyncio.Queue[FromEngine | None] = asyncio.Queue()
         self._work: set[asyncio.Task[None]] = set()
 
@@ -38,14 +40,18 @@ class ScriptedProcess:
 
     def cancel(self, job: int, numbers: tuple[int, ...] | None = None) -> None: ...
 
+    def die(self) -> None:
+        self._said.put_nowait(None)
+
     async def _answer(self, ask: Ask) -> None:
         self._said.put_nowait(Started(job=ask.job))
         await self._wait()
-        if ask.job in self._deadly:
-            self._said.put_nowait(None)
+        status = self._status(ask.job)
+        if status is None:
+            self.die()
             return
         for asked in ask.questions:
-            self._said.put_nowait(Answered(job=ask.job, number=asked.number, status=Status.OK, log_yes=-1, log_no=-1))
+            self._said.put_nowait(Answered(job=ask.job, number=asked.number, status=status, log_yes=-1, log_no=-1))
         self._said.put_nowait(Done(job=ask.job))
 
     async def _wait(self) -> None:
@@ -53,25 +59,40 @@ class ScriptedProcess:
             await asyncio.sleep(0)
 
 
-@contextlib.asynccontextmanager
-async def lives(dispatch: Dispatch, count: int, process: Callable[[], ScriptedProcess]) -> AsyncIterator[list[int]]:
-    """So many processes, each replaced when it dies; a list that grows with each death."""
-    deaths: list[int] = []
+class Lives:
+    """So many processes, each replaced some turns after it died, as their supervisors do it."""
 
-    async def live(number: int) -> None:
+    def __init__(self, dispatch: Dispatch, process: Callable[[str], ScriptedProcess], turns: Callable[[], int]) -> None:
+        self._dispatch, self._process, self._turns = dispatch, process, turns
+        self.alive: dict[str, ScriptedProcess] = {}
+        self.deaths = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self, count: int) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self._live(str(number))) for number in range(count)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    raise ended
+
+    async def _live(self, place: str) -> None:
+        restarts = Restarts()
         while True:
-            flight = Flight(3, Patience(None, 0.01), str(number))
-            life = Life(cast(EngineProcess, process()), flight, dispatch, lambda: None, dispatch.wake.set)
+            for _ in range(self._turns()):
+                await asyncio.sleep(0)
+            process = self.alive[place] = self._process(place)
+            flight = Flight(3, Patience(None, 0.01), place, doubtful=restarts.fruitless)
+            wake = self._dispatch.wake.set
+            life = Life(cast(EngineProcess, process), flight, self._dispatch, restarts.answered, wake)
+            wake()
             try:
                 await life.serve()
             except EngineCrashed:
-                deaths.append(number)
-                dispatch.wake.set()
-
-    tasks = [asyncio.create_task(live(number)) for number in range(count)]
-    try:
-        yield deaths
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+                restarts.died()
+                self.deaths += 1
+                del self.alive[place]
+                wake()

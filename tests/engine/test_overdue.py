@@ -30,7 +30,7 @@ def life_after(silent_s: float, longest_call_s: float) -> tuple[Life, Flight]:
     flight = Flight(10, Patience(None, longest_call_s), "here")
     flight._heard_at = time.monotonic() - silent_s
     flight.begin(PendingJob(1, job(probes(), deadline_s=-silent_s)), alone=False)
-    nothing = ScriptedProcess(lambda: 0, frozenset())
+    nothing = ScriptedProcess(lambda: 0)
     return Life(cast(EngineProcess, nothing), flight, Dispatch(100, lambda: False), lambda: None, lambda: None), flight
 
 
