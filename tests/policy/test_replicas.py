@@ -80,7 +80,7 @@ async def test_nodes_that_edit_at_once_end_with_one_policy(url: str, tmp_path: P
             ruleset.put(policy(high).encode(), expected=None, author="key", why=None)
             for ruleset, high in ((one, 0.61), (two, 0.62), (one, 0.63), (two, 0.64))
         ]
-        done = await asyncio.gather(*edits)
+        done = [edit.activation for edit in await asyncio.gather(*edits)]
         assert sorted(entry.seq for entry in done) == [2, 3, 4, 5]
         last = max(done, key=lambda entry: entry.seq)
         async with asyncio.timeout(30):
