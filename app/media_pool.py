@@ -243,7 +243,8 @@ class _Worker:
         """Waits for the end of a killed process and closes its pipes."""
         self._requests.close()
         with suppress(ConnectionError):
-            await self._requests.wait_closed()
+            # What it waits for is asyncio's own: cancelled with the caller, it fails when the pipe is closed.
+            await asyncio.shield(self._requests.wait_closed())
         await self._process.wait()
 
 

@@ -206,6 +206,21 @@ async def test_a_pool_that_cannot_warm_up_does_not_start() -> None:
     assert pool.pids == []
 
 
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_close_that_is_cancelled_at_any_step_can_be_made_again(steps: int) -> None:
+    """What asyncio reports of its own callbacks fails the test, too."""
+    pool = MediaPool(1, memory_mb=512)
+    await pool.start()
+    (pid,) = pool.pids
+    closing = asyncio.create_task(pool.aclose())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    await pool.aclose()
+    await until(lambda: not alive(pid))
+
+
 async def test_closing_ends_the_processes_and_their_calls(tmp_path: Path) -> None:
     pool = MediaPool(2, memory_mb=512)
     await pool.start()
