@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EarlyStop:
-    """For one upload. `model_digest` tells which model answers at the moment."""
+    """For one upload. `model_digest` tells which model the answers are of."""
 
     ruleset: Ruleset
     context: UploadContext
