@@ -14,6 +14,7 @@ import app
 from app.engine.base import EngineConfig
 from app.engine.deaths import Death, death_of, how_it_ended
 from app.engine.places import seeing_only
+from app.engine.waiting import waiting
 from app.engine.worker.protocol import (
     BrokenFrame,
     Cancel,
@@ -201,9 +202,7 @@ def worker_environment(gpu: str | None = None) -> dict[str, str]:
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_GROUPS)
     }
     return {
-        # Threads that spin while they wait for each other take the cores that the media workers need, and then wait
-        # longer: with both cores of a machine busy elsewhere, jobs took seconds instead of a tenth.
-        "OMP_WAIT_POLICY": "PASSIVE",
+        **waiting(kept),
         **kept,
         **({} if gpu is None else seeing_only(gpu)),
         # Else a failed assertion starts a debugger first.

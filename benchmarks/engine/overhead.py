@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from app.engine.waiting import waiting
+
+os.environ.update(waiting(os.environ))
 
 import numpy as np
 import structlog

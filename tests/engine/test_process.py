@@ -43,12 +43,26 @@ def test_it_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given["GGML_NO_BACKTRACE"] == "1"
 
 
-def test_an_operator_may_choose_how_threads_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert worker_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
+def test_threads_spin_for_a_moment_and_sleep_then() -> None:
+    given = worker_environment()
 
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert given["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert 0 < int(given["GOMP_SPINCOUNT"]) < 1000
 
-    assert worker_environment()["OMP_WAIT_POLICY"] == "ACTIVE"
+
+@pytest.mark.parametrize(
+    ("name", "value", "other"),
+    [("OMP_WAIT_POLICY", "ACTIVE", "GOMP_SPINCOUNT"), ("GOMP_SPINCOUNT", "5000", "OMP_WAIT_POLICY")],
+)
+def test_an_operator_may_choose_how_threads_wait(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, other: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    given = worker_environment()
+
+    assert given[name] == value
+    assert other not in given
 
 
 async def test_it_says_what_it_chose(demo_config: EngineConfig) -> None:
