@@ -11,14 +11,14 @@ from benchmarks.engine.gguf_file import Kind
 from benchmarks.engine.shapes import SHAPES, GemmaShape, LlavaShape, QwenShape
 
 #: Of text and vision. The published pair has the second.
-_KINDS = {"f16": (Kind.F16, Kind.F16), "q8_0": (Kind.Q8_0, Kind.BF16)}
+KINDS = {"f16": (Kind.F16, Kind.F16), "bf16": (Kind.BF16, Kind.BF16), "q8_0": (Kind.Q8_0, Kind.BF16)}
 
 
 def write_pair(name: str, folder: Path, kind: str = "f16") -> tuple[Path, Path]:
     """`model.gguf` and `mmproj.gguf` in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     model, projector = folder / "model.gguf", folder / "mmproj.gguf"
-    of_text, of_vision = _KINDS[kind]
+    of_text, of_vision = KINDS[kind]
     match SHAPES[name]:
         case QwenShape() as shape:
             qwen2vl.write_text(model, shape, of_text)
@@ -39,7 +39,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine.pairs", description=__doc__)
     parser.add_argument("shape", choices=SHAPES)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--type", choices=_KINDS, default="f16")
+    parser.add_argument("--type", choices=KINDS, default="f16")
     given = parser.parse_args()
     for written in write_pair(given.shape, given.folder, given.type):
         print(f"{written} {written.stat().st_size / 1e6:.1f} MB")

@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from app.engine.waiting import waiting
+
+os.environ.update(waiting(os.environ))
 
 from app.domain import QuestionKind
 from app.engine.base import EngineConfig, ModelFiles
@@ -29,7 +31,7 @@ from app.engine.worker.reading import next_entries
 from app.engine.worker.resident import Resident, load_resident
 from benchmarks.engine import report
 from benchmarks.engine.__main__ import pair_files
-from benchmarks.engine.pairs import write_pair
+from benchmarks.engine.pairs import KINDS, write_pair
 from benchmarks.engine.questions import ANSWER_TOKENS, FULL, PROBES_ONLY
 from benchmarks.engine.questions import pictures as noise
 from benchmarks.engine.shapes import SHAPES
@@ -144,7 +146,7 @@ def foretold(part: dict[str, float]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine.parts", description=__doc__)
     parser.add_argument("--shape", choices=SHAPES, default="quarter")
-    parser.add_argument("--type", choices=["f16", "q8_0"], default="f16")
+    parser.add_argument("--type", choices=KINDS, default="f16")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--projector", type=Path)
     parser.add_argument("--side", type=int, default=448)
