@@ -262,6 +262,7 @@ def _engine_config(settings: Settings) -> EngineConfig:
             kv_type_v=settings.engine_kv_type_v,
             mmap=settings.engine_mmap,
             mlock=settings.engine_mlock,
+            draft_tokens=settings.engine_draft_tokens,
         ),
         places=places(settings.engine_gpus, settings.engine_processes, gpu_layers=settings.engine_gpu_layers),
         hang_grace_s=settings.engine_hang_grace_s,

@@ -83,6 +83,13 @@ class Settings(BaseSettings):
         description="How its values are stored. Fewer bits need flash attention. Youtu-VL, whose keys and values are "
         "one, takes the same type for both.",
     )
+    engine_draft_tokens: int = Field(
+        8,
+        ge=0,
+        le=64,
+        description="Most tokens of a generated answer that are guessed from earlier answers to the same question and "
+        "read along in one step; `0` guesses none. Answers do not depend on it.",
+    )
     engine_mmap: bool = Field(
         True, description="Map the model's file into memory; `false` reads it whole, for slow or networked disks."
     )

@@ -236,6 +236,7 @@ def load_order(config: EngineConfig, gpu: str | None = None) -> Load:
         parallel_questions=config.parallel_questions,
         parallel_pictures=config.parallel_pictures,
         remembered_bytes=config.remembered_bytes,
+        draft_tokens=runtime.draft_tokens,
     )
 
 

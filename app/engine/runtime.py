@@ -21,6 +21,7 @@ class Runtime:
     (`n_batch`) is the most that is given to llama.cpp at once and `ubatch_tokens` (`n_ubatch`) the most that it
     computes at once: also the size of one decode step, so that none takes much longer than another. Both are cut to
     the context. `mmap` maps the model's file instead of reading it, `mlock` forbids the system to swap it out.
+    Of an answer that grows at most `draft_tokens` are guessed and read along in a step, 0 none.
     """
 
     gpu_layers: int = -1
@@ -33,6 +34,7 @@ class Runtime:
     kv_type_v: KvType = "f16"
     mmap: bool = True
     mlock: bool = False
+    draft_tokens: int = 8
 
     def __post_init__(self) -> None:
         if self.ubatch_tokens > self.batch_tokens:

@@ -20,7 +20,7 @@ from benchmarks.engine import contenders, gpu, limits, report
 from benchmarks.engine.contenders import Bench, Contender
 from benchmarks.engine.kept import KeptRounds
 from benchmarks.engine.measure import Case, Times, rounds
-from benchmarks.engine.pairs import write_pair
+from benchmarks.engine.pairs import KINDS, write_pair
 from benchmarks.engine.questions import FULL, PROBES_ONLY
 from benchmarks.engine.shapes import SHAPES, YoutuShape
 
@@ -53,6 +53,7 @@ async def _run(given: argparse.Namespace, files: ModelFiles) -> None:
         threads=given.threads or min(8, os.cpu_count() or 1),
         gpu_layers=given.gpu_layers,
         context_tokens=4096,
+        draft_tokens=given.draft_tokens,
     )
     cases = _cases(given, bench)
     machine = f"{bench.threads} threads, {bench.gpu_layers} GPU layers"
@@ -166,7 +167,7 @@ def _peak(given: str) -> gpu.Peak:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="portcullis bench engine", description=__doc__)
     parser.add_argument("--shape", choices=SHAPES, default="quarter", help="of the random-weight pair")
-    parser.add_argument("--type", choices=["f16", "q8_0"], default="f16", help="of its weights")
+    parser.add_argument("--type", choices=KINDS, default="f16", help="of its weights")
     parser.add_argument("--model", type=Path, help="a GGUF file instead; --projector belongs to it")
     parser.add_argument("--projector", type=Path)
     parser.add_argument("--side", type=int, default=448, help="pixels")
@@ -177,6 +178,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--parallel-pictures", type=int, default=8, help="the engine's own bound")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--gpu-layers", type=int, default=0, help="-1 puts all on the GPU")
+    parser.add_argument(
+        "--draft-tokens",
+        type=int,
+        default=0,
+        help="that the engine guesses from earlier answers; for real weights: random ones say the same of each picture",
+    )
     parser.add_argument("--peak", type=_peak, help="TFLOPS,GB/s of the GPU, where its data sheet is not known here")
     parser.add_argument("--llama-server", type=Path, help="the path of llama.cpp's server, to measure it too")
     parser.add_argument("--only", type=_names, default=_CONTENDERS, help=f"of {','.join(_CONTENDERS)}")

@@ -18,6 +18,7 @@ from app.domain import EngineJob, Picture, Question, QuestionKind, Status
 from app.engine.base import EngineConfig, ModelFiles
 from app.engine.local import LocalEngine
 from app.engine.runtime import Runtime
+from app.engine.waiting import waiting
 from benchmarks.engine.questions import data_url, messages, pictures
 
 #: Text, and the most tokens of the answer.
@@ -36,6 +37,7 @@ class Bench:
     threads: int
     gpu_layers: int
     context_tokens: int
+    draft_tokens: int
 
 
 class Contender(Protocol):
@@ -62,7 +64,7 @@ class Engine:
         self._engine = LocalEngine(
             EngineConfig(
                 files=bench.files,
-                runtime=Runtime(gpu_layers=bench.gpu_layers, threads=bench.threads),
+                runtime=Runtime(gpu_layers=bench.gpu_layers, threads=bench.threads, draft_tokens=bench.draft_tokens),
                 remembered_bytes=(1 << 30) if remembers else 0,
                 parallel_pictures=parallel_pictures,
             )
@@ -105,7 +107,7 @@ class _Process:
             stderr=asyncio.subprocess.DEVNULL,
             # As the engine is: some kernels share the processor out by session.
             start_new_session=True,
-            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
+            env={**waiting(os.environ), **os.environ},
         )
         return self._process
 

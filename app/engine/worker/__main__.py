@@ -5,12 +5,12 @@ import sys
 import time
 from typing import NoReturn
 
-from app.engine.worker import logs, memory, model
+from app.engine.worker import drafting, logs, memory, model
 from app.engine.worker.channel import Channel, Order
 from app.engine.worker.protocol import Ask, Cancel, Load, Ready, Refused
 from app.engine.worker.resident import Resident, load_resident
 from app.engine.worker.scheduler import Scheduler
-from app.engine.worker.warm_up import warm_up
+from app.engine.worker.warm_up import Warm, warm_up
 from app.errors import EngineError
 
 _REFUSED_EXIT = 3
@@ -26,14 +26,14 @@ def main() -> None:
     try:
         resident = load_resident(order)
         loaded = time.monotonic()
-        longest_call_s = warm_up(resident)
+        warm = warm_up(resident)
     except EngineError as error:
         channel.send(Refused(code=error.code, detail=error.detail))
         _leave(_REFUSED_EXIT)
     warm_up_s = time.monotonic() - loaded
-    channel.send(_ready(resident, order, load_s=loaded - started, warm_up_s=warm_up_s, longest_call_s=longest_call_s))
+    scheduler = Scheduler(resident, channel.send, pace=warm.pace)
+    channel.send(_ready(resident, order, warm, load_s=loaded - started, warm_up_s=warm_up_s))
     logs.only_trouble()
-    scheduler = Scheduler(resident, channel.send)
     while True:
         if not scheduler.busy:
             _pass_on(scheduler, channel.next())
@@ -49,7 +49,7 @@ def _pass_on(scheduler: Scheduler, order: Order) -> None:
         scheduler.cancel(order.message.job, order.message.numbers)
 
 
-def _ready(resident: Resident, order: Load, *, load_s: float, warm_up_s: float, longest_call_s: float) -> Ready:
+def _ready(resident: Resident, order: Load, warm: Warm, *, load_s: float, warm_up_s: float) -> Ready:
     loaded = resident.model
     return Ready(
         description=model.describe(loaded.model),
@@ -69,7 +69,8 @@ def _ready(resident: Resident, order: Load, *, load_s: float, warm_up_s: float, 
         resident_bytes=memory.resident_bytes(),
         load_s=load_s,
         warm_up_s=warm_up_s,
-        longest_call_s=longest_call_s,
+        longest_call_s=warm.longest_call_s,
+        draft_tokens=drafting.most_tokens(loaded, order.draft_tokens),
     )
 
 

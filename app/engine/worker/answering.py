@@ -6,6 +6,7 @@ from app.domain import QuestionKind
 from app.engine.base import Reason
 from app.engine.worker import decode
 from app.engine.worker.choosing import Choosing
+from app.engine.worker.drafting import Drafting
 from app.engine.worker.grammar import BrokenGrammar, Grammar
 from app.engine.worker.job import Asking, Job
 from app.engine.worker.resident import Resident
@@ -17,7 +18,8 @@ class NotFinite(Exception):
 
 
 class Answering:
-    def __init__(self, resident: Resident) -> None:
+    def __init__(self, resident: Resident, drafting: Drafting) -> None:
+        self._drafting = drafting
         self._model, self._tokenizer, self._words = resident.model, resident.tokenizer, resident.words
 
     def hold(self, job: Job, asking: Asking) -> bool:
@@ -54,10 +56,14 @@ class Answering:
         if token is not None and not ended:
             asking.grow(token)
             if asking.stopping is not None and asking.stopping.hear(self._tokenizer.piece(token)):
+                self._drafting.learn(asking, whole=False)
                 job.answer_text(question.number, [asking.stopping.text], truncated=False)
                 return True
         if token is not None and not ended and len(asking.grown) < question.max_tokens:
+            if asking.strayed:
+                decode.drop(self._model, asking.sequence, asking.position)
             return False
+        self._drafting.learn(asking, whole=ended)
         pieces = [self._tokenizer.piece(grown) for grown in asking.grown]
         if asking.grammar is None:
             job.answer_text(question.number, pieces, truncated=not ended)

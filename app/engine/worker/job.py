@@ -26,8 +26,8 @@ _MOST_CHOICES = 64
 @dataclass(slots=True, eq=False)
 class Asking:
     """A question under way. `pending` are the tokens the model has yet to read, the first of them at `position`; what
-    it wrote itself is in `grown`. `choosing` is there for a choice, `grammar` for an answer that one holds,
-    `stopping` for one that stop texts may end.
+    it wrote itself is in `grown`, and `draft` is what it may write next, read along with the pending one. `choosing` is
+    there for a choice, `grammar` for an answer that one holds, `stopping` for one that stop texts may end.
 
     `come_to` stands for all that it has read: it is the same object for those, and only those, that have read all of
     it together.
@@ -39,6 +39,9 @@ class Asking:
     pending: tuple[int, ...]
     come_to: object
     grown: list[int] = field(default_factory=list)
+    draft: tuple[int, ...] = ()
+    #: What it read along was not what it says: it is to be forgotten from `position` on, with what came after it.
+    strayed: bool = False
     choosing: Choosing | None = None
     grammar: Grammar | None = None
     stopping: Stopping | None = None
@@ -53,9 +56,14 @@ class Asking:
         return self.choosing is not None and self.choosing.reads_words
 
     def grow(self, token: int) -> None:
-        """The model goes on with this token."""
+        """The model goes on with this token, which it has read already where its draft foresaw it."""
         self.grown.append(token)
-        self.pending = (token,)
+        if self.draft and self.draft[0] == token:
+            self.draft = self.draft[1:]
+            self.position += 1
+        else:
+            self.strayed, self.draft = bool(self.draft), ()
+            self.pending = (token,)
         if self.grammar is not None:
             self.grammar.accept(token)
 
@@ -63,6 +71,7 @@ class Asking:
         """The model has read so many of the pending tokens."""
         self.pending = self.pending[count:]
         self.position += count
+        self.strayed = False
 
 
 class Job:

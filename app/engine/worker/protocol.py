@@ -55,6 +55,7 @@ class Load(Value):
     parallel_questions: int
     parallel_pictures: int
     remembered_bytes: int
+    draft_tokens: int
 
 
 class AskedQuestion(Value):
@@ -124,6 +125,7 @@ class Ready(Value):
     load_s: float
     warm_up_s: float
     longest_call_s: float
+    draft_tokens: int
 
     def chosen(self) -> dict[str, object]:
         """For the log: memory in MiB, summed by device and use, seconds to the hundredth."""

@@ -1,4 +1,4 @@
-"""What the next step reads: the answers that grow, and the questions.
+"""What the next step reads: the answers that grow, with what they may say next, and the questions.
 
 Questions about one picture that begin alike are read together as far as that goes, each token once: into a cell that
 all their sequences hold. They need no step and no sequence of their own for it. Pure.
@@ -11,8 +11,8 @@ from app.engine.worker.job import Asking
 
 
 def next_entries(asked: Iterable[Asking], room: int) -> list[Entry]:
-    """At most `room` tokens. Answers that grow go first: one token each, and somebody is waiting for the next; of the
-    questions, the earlier one comes, the surer its place."""
+    """At most `room` tokens. Answers that grow go first: one token each and their drafts, for which there must be room,
+    and somebody is waiting for the next; of the questions, the earlier one comes, the surer its place."""
     entries: list[Entry] = []
     #: What was read after what: one entry for all who come to the same place with the same token.
     following: dict[tuple[object, int], Entry] = {}
@@ -33,6 +33,12 @@ def next_entries(asked: Iterable[Asking], room: int) -> list[Entry]:
                 entry.wanted.append(asking.sequence)
             asking.come_to, taken = entry, taken + 1
         asking.read(taken)
+        if asking.pending:
+            asking.draft = ()
+        entries += [
+            Entry(token, asking.position + place, [asking.sequence], [asking.sequence])
+            for place, token in enumerate(asking.draft)
+        ]
     return entries
 
 

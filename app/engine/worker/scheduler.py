@@ -17,8 +17,10 @@ from app.engine.base import Reason
 from app.engine.worker import decode, logs, picture, subject
 from app.engine.worker.admission import Admission
 from app.engine.worker.answering import Answering, NotFinite
+from app.engine.worker.drafting import Drafting
 from app.engine.worker.encodings import Encodings
 from app.engine.worker.job import Asking, Job
+from app.engine.worker.pace import FLAT, Pace
 from app.engine.worker.protocol import Answered, Ask, Done, Started
 from app.engine.worker.reading import batches, next_entries
 from app.engine.worker.resident import Resident
@@ -43,12 +45,14 @@ class Scheduler:
         say: Callable[[Answered | Done | Started], None],
         *,
         clock: Callable[[], float] = time.monotonic,
+        pace: Pace = FLAT,
     ) -> None:
         self._model, self._form = resident.model, resident.form
         self._say, self._clock = say, clock
         self._room = Room(resident.model, resident.form)
         self._admission = Admission(resident, self._room, say, clock)
-        self._answering = Answering(resident)
+        self._drafting = Drafting(resident.model, resident.form.draft_tokens, pace)
+        self._answering = Answering(resident, self._drafting)
         self._encodings = Encodings(resident.form.remembered_bytes)
         self._waiting: list[Job] = []
         self._active: list[Job] = []
@@ -225,6 +229,7 @@ class Scheduler:
         by_sequence = {asking.sequence: (job, asking) for job in self._active for asking in job.asking.values()}
         urgent = [asking for job, asking in by_sequence.values() if job.urgent]
         bulk = [asking for job, asking in by_sequence.values() if not job.urgent]
+        self._drafting.draft([*urgent, *bulk], urgent if pressed else [*urgent, *bulk])
         entries = next_entries(urgent, self._model.step_tokens)
         room = self._model.step_tokens - len(entries)
         along = next_entries(bulk, min(room, self._yielding.tokens(len(entries))) if pressed else room)
@@ -234,7 +239,10 @@ class Scheduler:
         grown = {sequence for sequence, (_, asking) in by_sequence.items() if asking.grown}
         for batch in batches(entries, grown, self._model.tile_tokens):
             for sequence, logits in decode.decode(self._model, batch):
-                self._heed(*by_sequence[sequence], logits)
+                job, asking = by_sequence[sequence]
+                # Done, or its draft went another way than its answer: what was read after that says nothing.
+                if job.asking.get(sequence) is asking and not asking.strayed:
+                    self._heed(job, asking, logits)
 
     def _ask_what_fits(self, job: Job, *, one: bool) -> None:
         """Or only `one` question, so that the job goes on."""

@@ -1,9 +1,12 @@
 """One picture before the first job: what cannot run says so at the start, and how long a step takes is known."""
 
 import time
+from dataclasses import dataclass
 
 from app.engine.worker import decode, picture
 from app.engine.worker.encodings import Encodings
+from app.engine.worker.model import Model
+from app.engine.worker.pace import Pace
 from app.engine.worker.protocol import Ask
 from app.engine.worker.resident import Resident
 from app.errors import EngineUnavailable
@@ -11,18 +14,32 @@ from app.errors import EngineUnavailable
 _SIDE_PX = 256
 #: Attention makes a picture of twice the tokens cost more than twice as much.
 _GROWTH = 2.0
+#: Steps of so many tokens are timed: what they cost does not grow evenly.
+_TIMED_TOKENS = (1, 2, 4, 8, 16)
+#: The quickest of so many, of which the machine took nothing; of one where that is long enough to say something.
+_TIMES = 3
+_LONG_S = 0.1
 
 
-def warm_up(resident: Resident) -> float:
-    """About the longest that one call of llama.cpp takes, in seconds: that of the largest picture or the largest step,
-    reckoned up from a small one. Raises EngineUnavailable when the model cannot run."""
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """`longest_call_s` is about the longest that one call of llama.cpp takes: that of the largest picture or the
+    largest step, reckoned up from a small one."""
+
+    longest_call_s: float
+    pace: Pace
+
+
+def warm_up(resident: Resident) -> Warm:
+    """Raises EngineUnavailable when the model cannot run."""
     asked = Ask(job=0, width=_SIDE_PX, height=_SIDE_PX, remaining_s=0.0, questions=())
     try:
         prefix = picture.tokenize(resident.model, resident.form, asked, b"\x80" * (_SIDE_PX * _SIDE_PX * 3))
     except decode.Fault as fault:
         raise EngineUnavailable(f"the model cannot take a picture: {fault}") from fault
     try:
-        slowest_s = _slowest_step_s(resident, prefix)
+        slowest_s, end = _slowest_step_s(resident, prefix)
+        pace = _pace(resident.model, end)
     except (decode.Fault, picture.UnusableEncoding) as fault:
         raise EngineUnavailable(
             f"the model loads but cannot run: {str(fault) or 'the projector gives no numbers'}"
@@ -31,12 +48,33 @@ def warm_up(resident: Resident) -> float:
         prefix.close()
         decode.forget(resident.model, wipe=True)
     largest = max(resident.form.picture_tokens, resident.model.step_tokens)
-    return slowest_s * max(1.0, largest / max(1, prefix.picture_tokens)) * _GROWTH
+    return Warm(slowest_s * max(1.0, largest / max(1, prefix.picture_tokens)) * _GROWTH, pace)
 
 
-def _slowest_step_s(resident: Resident, prefix: picture.Prefix) -> float:
-    slowest_s, began = 0.0, time.monotonic()
-    for _ in picture.evaluate(resident.model, Encodings(0), prefix, decode.OPENING_SEQUENCE, 0):
-        slowest_s = max(slowest_s, time.monotonic() - began)
+def _slowest_step_s(resident: Resident, prefix: picture.Prefix) -> tuple[float, int]:
+    """And the position after the picture."""
+    slowest_s, end, began = 0.0, 0, time.monotonic()
+    for position in picture.evaluate(resident.model, Encodings(0), prefix, decode.OPENING_SEQUENCE, 0):
+        slowest_s, end = max(slowest_s, time.monotonic() - began), position
         began = time.monotonic()
-    return slowest_s
+    return slowest_s, end
+
+
+def _pace(model: Model, end: int) -> Pace:
+    return Pace(tuple((tokens, _seconds(model, tokens, end)) for tokens in _TIMED_TOKENS))
+
+
+def _seconds(model: Model, tokens: int, position: int) -> float:
+    """Of a step of so many, as growing answers read them. The first is not counted unless it is long: a device prepares
+    itself for a new size."""
+    entries = [decode.entry(0, position + place, decode.OPENING_SEQUENCE, True) for place in range(tokens)]
+    times_s: list[float] = []
+    while len(times_s) <= _TIMES:
+        began = time.monotonic()
+        for _ in decode.decode(model, entries):
+            pass
+        times_s.append(time.monotonic() - began)
+        decode.drop(model, decode.OPENING_SEQUENCE, position)
+        if times_s[0] > _LONG_S:
+            return times_s[0]
+    return min(times_s[1:])

@@ -10,6 +10,7 @@ from app.engine.quoting import quoted
 from app.engine.schema import schema_grammar
 from app.engine.worker import decode, scheduler
 from app.engine.worker.job import Job
+from app.engine.worker.pace import FLAT, Pace
 from app.engine.worker.protocol import Answered, Ask, AskedQuestion, Done, Started
 from app.engine.worker.resident import Resident
 from app.engine.worker.scheduler import Scheduler
@@ -45,12 +46,12 @@ class Desk:
     """A scheduler with everything that it said, and a clock that a test may move. It moves by `tick_s` itself whenever
     it is looked at."""
 
-    def __init__(self, resident: Resident, *, tick_s: float = 0.0) -> None:
+    def __init__(self, resident: Resident, *, tick_s: float = 0.0, pace: Pace = FLAT) -> None:
         self.now = 0.0
         self.tick_s = tick_s
         self.said: list[Started | Answered | Done] = []
         self.model, self.places = resident.model, resident.form.parallel_pictures
-        self.scheduler = Scheduler(resident, self.said.append, clock=self._clock)
+        self.scheduler = Scheduler(resident, self.said.append, clock=self._clock, pace=pace)
 
     def submit(
         self, shown: Picture | WrittenText, questions: Sequence[Question], number: int = 1, priority: int = 0
@@ -124,6 +125,11 @@ class Desk:
 def narrow(resident: Resident, pictures: int) -> Resident:
     """The same, with so many pictures in work at most."""
     return replace(resident, form=resident.form.model_copy(update={"parallel_pictures": pictures}))
+
+
+def undrafted(resident: Resident) -> Resident:
+    """The same, in which every token of an answer takes a step."""
+    return replace(resident, form=resident.form.model_copy(update={"draft_tokens": 0}))
 
 
 def run(resident: Resident, shown: Picture | WrittenText, questions: Sequence[Question]) -> dict[int, Answered]:

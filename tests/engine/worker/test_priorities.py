@@ -13,7 +13,7 @@ from app.engine.worker.resident import Resident
 from app.engine.worker.words import Logits
 from tests.engine.jobs import BOUND, caption, probes
 from tests.engine.jobs import picture as make_picture
-from tests.engine.worker.desk import MANY_TURNS, Desk, narrow, run
+from tests.engine.worker.desk import MANY_TURNS, Desk, narrow, run, undrafted
 
 SYNC, BULK = int(Priority.SYNCHRONOUS), int(Priority.BULK)
 #: What this model says of itself is over after a few words; this is not.
@@ -22,6 +22,12 @@ LONG = Question("long", QuestionKind.GENERATE, "Describe the image.", 60, json_s
 UPLOAD = [*probes()[:6], caption(6), LONG]
 #: Half of the demonstration pair's context in the tests.
 LARGE = Question("large", QuestionKind.GENERATE, "xz" * 480, 60, json_schema=f'{{"const": "{LONG_TEXT}"}}')
+
+
+@pytest.fixture(scope="module")
+def resident(resident: Resident) -> Resident:
+    """Here steps are counted, and an answer that came before must take as many again."""
+    return undrafted(resident)
 
 
 @pytest.fixture

@@ -11,8 +11,10 @@ from tests.engine.worker.desk import Desk
 
 
 def test_it_foretells_more_than_it_measured_and_leaves_nothing_behind(resident: Resident) -> None:
-    assert warm_up(resident) > 0
+    warm = warm_up(resident)
 
+    assert warm.longest_call_s > 0
+    assert all(seconds > 0 for _, seconds in warm.pace.measured)
     desk = Desk(resident)
     desk.submit(make_picture(0), probes()[:1])
     desk.finish()

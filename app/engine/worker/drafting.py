@@ -1,0 +1,55 @@
+"""Speculative decoding: answers that grow read along what they are likely to say next.
+
+A step reads all weights, for one token as for a few. So a growing answer's step reads, after its last token, a draft of
+those that may follow. Of these it keeps what the model would have said itself, in the same order and by the same rule,
+and forgets the rest (`Asking.grow`): a draft makes an answer quicker, and never another.
+"""
+
+from collections.abc import Collection, Sequence
+
+from app.engine.worker.job import Asking
+from app.engine.worker.model import Model
+from app.engine.worker.ngrams import Guess, Ngrams
+from app.engine.worker.pace import Pace, most_for_its_time
+
+
+def most_tokens(model: Model, wanted: int) -> int:
+    """None where the model attends through a window: what a draft pushed out of it would be lost when the draft is
+    forgotten."""
+    return wanted if model.window_tokens >= model.context_tokens else 0
+
+
+class Drafting:
+    """At most `most` tokens an answer."""
+
+    def __init__(self, model: Model, most: int, pace: Pace) -> None:
+        self._most = most_tokens(model, most)
+        self._pace = pace
+        # All that a sequence reads must be in one batch, and every token of it wants its logits.
+        self._room = min(model.step_tokens, model.outputs)
+        if model.tile_tokens:
+            # With more, attention on a processor takes another way.
+            self._room = min(self._room, model.tile_tokens - 1)
+        self._ngrams = Ngrams()
+
+    def draft(self, asked: Collection[Asking], growing: Sequence[Asking]) -> None:
+        """Gives drafts to those that are `growing`. `asked` are all that take part in the step: where one of them reads
+        its question or a word, the step is long and seldom, and nobody drafts."""
+        if not self._most or not all(asking.grown for asking in asked):
+            return
+        likely = [(guess.chance, asking, guess.token) for asking in growing for guess in self._guesses(asking)]
+        likely.sort(key=lambda one: -one[0])
+        chances = [chance for chance, _, _ in likely[: max(0, self._room - len(asked))]]
+        for _, asking, token in likely[: most_for_its_time(len(asked), chances, self._pace)]:
+            asking.draft = (*asking.draft, token)
+
+    def learn(self, asking: Asking, *, whole: bool) -> None:
+        """What it said in the end."""
+        if self._most:
+            self._ngrams.learn(asking.question.tokens, asking.grown, whole=whole)
+
+    def _guesses(self, asking: Asking) -> list[Guess]:
+        question = asking.question
+        # The last token that it may say is not read any more.
+        most = min(self._most, question.max_tokens - len(asking.grown) - 1)
+        return self._ngrams.go_on(question.tokens, asking.grown, most)

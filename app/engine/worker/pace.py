@@ -1,0 +1,34 @@
+"""How long a decode step takes, by the tokens that it reads. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Measured as pairs of tokens and seconds, the fewest tokens first, two at least. Between them and beyond them a
+    step is taken to go on as from one to the next."""
+
+    measured: tuple[tuple[int, float], ...]
+
+    def seconds(self, tokens: int) -> float:
+        pairs = list(zip(self.measured, self.measured[1:], strict=False))
+        one, other = next((pair for pair in pairs if tokens <= pair[1][0]), pairs[-1])
+        slope = (other[1] - one[1]) / (other[0] - one[0])
+        return max(one[1] + slope * (tokens - one[0]), self.measured[0][1])
+
+
+#: As if weights were all that takes time: whatever may help is read along.
+FLAT = Pace(((1, 1.0), (2, 1.0)))
+
+
+def most_for_its_time(tokens: int, chances: Sequence[float], pace: Pace) -> int:
+    """How many of these to read along in a step of so many tokens that are certain: what makes the most tokens of an
+    answer a second. `chances` that each is of use, the best first."""
+    best, rate, expected = 0, tokens / pace.seconds(tokens), float(tokens)
+    for count, chance in enumerate(chances, 1):
+        expected += chance
+        better = expected / pace.seconds(tokens + count)
+        if better > rate:
+            best, rate = count, better
+    return best

@@ -1,0 +1,212 @@
+"""Drafts make an answer quicker and never another, whatever is guessed."""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain import Question, QuestionKind, Status
+from app.engine.worker import decode
+from app.engine.worker.drafting import Drafting, most_tokens
+from app.engine.worker.job import Asking
+from app.engine.worker.ngrams import Guess
+from app.engine.worker.pace import FLAT, Pace
+from app.engine.worker.plan import Prepared
+from app.engine.worker.protocol import Answered
+from app.engine.worker.resident import Resident
+from tests.engine.jobs import caption, probes
+from tests.engine.jobs import picture as make_picture
+from tests.engine.worker.desk import Desk, narrow, run, undrafted
+
+TEXT = "abcdefghijklmnopqrstuvwxyz" * 2
+#: Each grows by its own rule: freely, to a limit, to a stop, held to a schema.
+GROWING = [
+    caption(12),
+    Question("short", QuestionKind.GENERATE, "Describe the image.", 3),
+    Question("stopped", QuestionKind.GENERATE, "Describe the image.", 12, stop=("e",)),
+    Question("held", QuestionKind.GENERATE, "Which?", 60, json_schema=f'{{"const": "{TEXT}"}}'),
+    Question("open", QuestionKind.GENERATE, "Which?", 9, json_schema='{"type": "string", "maxLength": 3}'),
+]
+EVERYTHING = [*probes()[:3], Question("kind", QuestionKind.CHOICE, "Which?", choices=("Yes", "zzz", "zq")), *GROWING]
+
+
+@pytest.fixture
+def clean(resident: Resident) -> Iterator[None]:
+    yield
+    decode.forget(resident.model, wipe=True)
+
+
+@pytest.fixture(scope="module")
+def grown(resident: Resident) -> dict[tuple[int, tuple[int, ...]], list[int]]:
+    """The tokens that are said of each picture to each question that generates."""
+    found: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+    with pytest.MonkeyPatch.context() as patched:
+        for seed in range(3):
+
+            def learn(_: object, asking: Asking, *, whole: bool, seed: int = seed) -> None:
+                found[seed, _key(asking.question)] = list(asking.grown)
+
+            patched.setattr(Drafting, "learn", learn)
+            for question in GROWING:
+                run(undrafted(resident), make_picture(seed), [question])
+    return found
+
+
+def _key(question: Prepared) -> tuple[int, ...]:
+    return (*question.tokens, question.max_tokens, len(question.stop))
+
+
+@pytest.fixture(scope="module")
+def undrafted_answers(resident: Resident) -> dict[tuple[int, int], Answered]:
+    plain = undrafted(resident)
+    return {
+        (seed, place): run(plain, make_picture(seed), [question])[0]
+        for seed in range(3)
+        for place, question in enumerate(EVERYTHING)
+    }
+
+
+def turns(desk: Desk, number: int, questions: Sequence[Question], seed: int = 0) -> int:
+    """Until the job is done."""
+    desk.submit(make_picture(seed), questions, number=number)
+    for count in range(1000):
+        if desk.done(number) is not None:
+            return count
+        desk.turn()
+    raise AssertionError("it never ends")
+
+
+def test_an_answer_that_comes_again_takes_few_steps(desk: Desk) -> None:
+    held = GROWING[3]
+    first, again = turns(desk, 1, [held]), turns(desk, 2, [held])
+
+    # The draft is of eight tokens.
+    assert again <= first / 5
+    texts = [desk.answers(number)[0].text for number in (1, 2)]
+    assert [json.loads(text or "") for text in texts] == [TEXT, TEXT]
+    desk.assert_empty()
+
+
+def test_none_is_read_where_it_would_cost_more_than_it_spares(resident: Resident, clean: None) -> None:
+    dear = Pace(((1, 1.0), (2, 10.0)))
+    desk = Desk(resident, pace=dear)
+    turns(desk, 1, probes()[:1])
+
+    assert turns(desk, 2, [GROWING[3]]) == turns(desk, 3, [GROWING[3]])
+
+
+def test_none_is_read_where_it_is_switched_off(resident: Resident, clean: None) -> None:
+    desk = Desk(undrafted(resident))
+    turns(desk, 1, probes()[:1])
+
+    assert turns(desk, 2, [GROWING[3]]) == turns(desk, 3, [GROWING[3]])
+
+
+def test_none_is_read_where_attention_has_a_window(resident: Resident) -> None:
+    assert most_tokens(resident.model, 8) == 8
+    assert most_tokens(replace(resident.model, window_tokens=resident.model.context_tokens - 1), 8) == 0
+
+
+class Prompter:
+    """Guesses what will be said, up to some place, and something else from there."""
+
+    def __init__(self, desk: Desk, grown: dict[tuple[int, tuple[int, ...]], list[int]], seeds: Sequence[int]) -> None:
+        self._desk, self._grown, self._seeds = desk, grown, seeds
+        self._chance = random.Random(len(seeds) * 101 + sum(seeds))  # noqa: S311 - a test
+
+    def guesses(self, asking: Asking) -> list[Guess]:
+        job = next(job for job in self._desk.scheduler._active if asking in job.asking.values())
+        answer = self._grown[self._seeds[job.ask.job - 1], _key(asking.question)][len(asking.grown) :]
+        right = self._chance.choice([0, 0, 1, 2, 5, 20])
+        wrong = [self._chance.randrange(self._desk.model.vocab_tokens) for _ in range(20)]
+        tokens = [*answer[:right], *wrong][: min(8, asking.question.max_tokens - len(asking.grown) - 1)]
+        return [Guess(token, 0.9**place) for place, token in enumerate(tokens, 1)]
+
+
+ASKED = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.lists(st.sampled_from(range(len(EVERYTHING))), min_size=1, max_size=6),
+        st.integers(0, 6),
+        st.just(set()) | st.sets(st.integers(0, 5), max_size=3),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=60)
+@given(asked=ASKED, places=st.sampled_from([1, 2, 8]))
+def test_whatever_is_guessed_the_answers_are_the_same(
+    resident: Resident,
+    grown: dict[tuple[int, tuple[int, ...]], list[int]],
+    undrafted_answers: dict[tuple[int, int], Answered],
+    asked: list[tuple[int, list[int], int, set[int]]],
+    places: int,
+) -> None:
+    """Of several pictures at once, some of their questions given up halfway: each ends as it does by itself without
+    drafts, and all that was held is free."""
+    desk = Desk(narrow(resident, places))
+    prompter = Prompter(desk, grown, [seed for seed, *_ in asked])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Drafting, "_guesses", prompter.guesses)
+        for number, (seed, chosen, turns_between, given_up) in enumerate(asked, 1):
+            desk.submit(make_picture(seed), [EVERYTHING[place] for place in chosen], number, number % 2)
+            for _ in range(turns_between):
+                desk.turn()
+            desk.scheduler.cancel(number, given_up)
+        desk.finish()
+    desk.assert_empty()
+    decode.forget(resident.model, wipe=True)
+
+    for number, (seed, chosen, _, given_up) in enumerate(asked, 1):
+        answers = desk.answers(number)
+        assert set(answers) | given_up >= set(range(len(chosen)))
+        for place, answer in answers.items():
+            assert answer.status is Status.OK
+            expected = undrafted_answers[seed, chosen[place]]
+            assert (answer.text, answer.truncated) == (expected.text, expected.truncated)
+
+
+def test_drafts_are_right_in_part(
+    resident: Resident,
+    clean: None,
+    grown: dict[tuple[int, tuple[int, ...]], list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The control of the test above, which would hold without any draft as well."""
+    kept, strayed, real = [0], [0], Asking.grow
+
+    def grow(asking: Asking, token: int) -> None:
+        foreseen = bool(asking.draft)
+        real(asking, token)
+        kept[0] += foreseen and not asking.strayed
+        strayed[0] += asking.strayed
+
+    desk = Desk(resident)
+    prompter = Prompter(desk, grown, [0])
+    monkeypatch.setattr(Asking, "grow", grow)
+    monkeypatch.setattr(Drafting, "_guesses", prompter.guesses)
+    desk.submit(make_picture(0), GROWING)
+    desk.finish()
+
+    assert kept[0] > 10
+    assert strayed[0] > 3
+
+
+def test_steps_that_read_questions_have_no_drafts(resident: Resident) -> None:
+    growing, asking = (Asking(Prepared(n, QuestionKind.GENERATE, (1, 2), 9), n, 5, (2,), object()) for n in (1, 2))
+    growing.grown.append(7)
+    drafting = Drafting(resident.model, 8, FLAT)
+    for _ in range(3):
+        drafting._ngrams.learn(growing.question.tokens, [7, 8, 9], whole=False)
+
+    drafting.draft([growing, asking], [growing, asking])
+    assert (growing.draft, asking.draft) == ((), ())
+
+    drafting.draft([growing], [growing])
+    assert growing.draft == (8, 9)

@@ -1,0 +1,49 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.engine.worker.pace import FLAT, Pace, most_for_its_time
+
+#: As measured with a 4B model in Q8_0 on two cores: two tokens cost twice what one does, eight little more than four.
+PROCESSOR = Pace(((1, 0.26), (2, 0.53), (4, 0.71), (8, 0.87), (16, 1.41)))
+#: A step that is bound by reading the weights.
+BANDWIDTH = Pace(((1, 6.0), (2, 6.1), (4, 6.2), (8, 6.5), (16, 7.0)))
+
+
+@pytest.mark.parametrize(("tokens", "seconds"), [(1, 0.26), (3, 0.62), (8, 0.87), (16, 1.41), (32, 2.49)])
+def test_between_and_beyond_what_was_measured(tokens: int, seconds: float) -> None:
+    assert PROCESSOR.seconds(tokens) == pytest.approx(seconds)
+
+
+def test_a_clock_that_errs_makes_no_step_free() -> None:
+    assert Pace(((1, 1.0), (8, 0.9), (16, 0.1))).seconds(1000) == 1.0
+
+
+def test_all_that_may_help_is_read_where_steps_cost_the_same() -> None:
+    assert most_for_its_time(1, [0.9, 0.5, 0.01], FLAT) == 3
+
+
+def test_a_doubtful_guess_is_not_worth_a_step_of_twice_the_length() -> None:
+    assert most_for_its_time(1, [0.5, 0.4, 0.3, 0.2], PROCESSOR) == 0
+    assert most_for_its_time(1, [0.5, 0.4, 0.3, 0.2], BANDWIDTH) == 4
+
+
+def test_many_sure_ones_are_worth_what_the_first_of_them_is_not() -> None:
+    assert most_for_its_time(1, [0.95], PROCESSOR) == 0
+    assert most_for_its_time(1, [0.95] * 7, PROCESSOR) == 7
+
+
+@given(
+    tokens=st.integers(1, 32),
+    chances=st.lists(st.floats(0.0, 1.0), max_size=20).map(lambda found: sorted(found, reverse=True)),
+    seconds=st.lists(st.floats(0.001, 10.0), min_size=5, max_size=5).map(sorted),
+)
+def test_no_other_number_makes_more_tokens_a_second(tokens: int, chances: list[float], seconds: list[float]) -> None:
+    pace = Pace(tuple(zip((1, 2, 4, 8, 16), seconds, strict=True)))
+
+    def rate(count: int) -> float:
+        return (tokens + sum(chances[:count])) / pace.seconds(tokens + count)
+
+    chosen = most_for_its_time(tokens, chances, pace)
+
+    assert rate(chosen) == pytest.approx(max(rate(count) for count in range(len(chances) + 1)))
