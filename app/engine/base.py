@@ -98,7 +98,7 @@ class EngineConfig:
     runtime: Runtime = field(default_factory=Runtime)
     places: tuple[Place, ...] = (Place("process 1"),)
     parallel_questions: int = 64
-    parallel_pictures: int = 8
+    parallel_pictures: int = 16
     remembered_bytes: int = 64 * 1024 * 1024
     most_waiting: int = 2048
     start_timeout_s: float = 300.0

@@ -175,7 +175,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=0, help="how many different ones; 0: none is shown twice")
     parser.add_argument("--pictures-a-round", type=int, default=2)
     parser.add_argument("--concurrency", type=int, nargs="*", default=[4, 16], help="uploads at once")
-    parser.add_argument("--parallel-pictures", type=int, default=8, help="the engine's own bound")
+    parser.add_argument("--parallel-pictures", type=int, default=16, help="the engine's own bound")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--gpu-layers", type=int, default=0, help="-1 puts all on the GPU")
     parser.add_argument(

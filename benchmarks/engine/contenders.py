@@ -58,7 +58,7 @@ class Contender(Protocol):
 class Engine:
     """This engine. `remembers`: encodings of pictures, so that a picture seen before is not encoded again."""
 
-    def __init__(self, bench: Bench, name: str, *, remembers: bool = False, parallel_pictures: int = 8) -> None:
+    def __init__(self, bench: Bench, name: str, *, remembers: bool = False, parallel_pictures: int = 16) -> None:
         self.name = name
         self._pictures = [Picture(bench.side_px, bench.side_px, rgb) for rgb in pictures(bench.pictures, bench.side_px)]
         self._engine = LocalEngine(

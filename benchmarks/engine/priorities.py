@@ -189,7 +189,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pause", type=float, default=0.2, help="seconds before each synchronous job")
     parser.add_argument("--side", type=int, default=448, help="pixels")
-    parser.add_argument("--parallel-pictures", type=int, default=8)
+    parser.add_argument("--parallel-pictures", type=int, default=16)
     parser.add_argument("--context-tokens", type=int, default=8192)
     parser.add_argument("--threads", type=int, default=min(8, os.cpu_count() or 1))
     parser.add_argument("--gpu-layers", type=int, default=0, help="-1 puts all on the GPU")
