@@ -27,6 +27,11 @@ ENGINE_QUARANTINED = Gauge(
 )
 ENGINE_PROCESSES_READY = Gauge("portcullis_engine_processes_ready", "Engine processes that answer")
 ENGINE_RESTARTS = Counter("portcullis_engine_restarts", "Times an engine process was started again after it died")
+ENGINE_DRAFT_TOKENS = Counter(
+    "portcullis_engine_draft_tokens",
+    "Tokens of answers that were guessed and read along, by whether the model then said them",
+    ["said"],
+)
 ENGINE_LOST = Counter("portcullis_engine_lost", "Times a remote engine was given up until it answers again")
 ENGINE_REQUESTS = Counter("portcullis_engine_requests", "Requests to a remote engine by how they ended", ["result"])
 ENGINE_SPARED_REQUESTS = Counter(

@@ -14,6 +14,7 @@ from app.engine.pending import PendingJob
 from app.engine.process import EngineProcess
 from app.engine.worker.protocol import Done
 from app.errors import EngineCrashed
+from app.metrics import ENGINE_DRAFT_TOKENS
 
 _log = structlog.get_logger(__name__)
 
@@ -104,6 +105,8 @@ class Life:
             picture_tokens=done.picture_tokens,
             engine_ms=round(done.total_ms, 1),
         )
+        ENGINE_DRAFT_TOKENS.labels("yes").inc(done.foreseen_tokens)
+        ENGINE_DRAFT_TOKENS.labels("no").inc(done.drafted_tokens - done.foreseen_tokens)
         self._dispatch.landed(pending)
         if pending.started and pending.fruitful:
             self._flight.doubtful = False

@@ -23,6 +23,7 @@ class Kind(IntEnum):
 
     F32 = 0
     F16 = 1
+    Q4_0 = 2
     Q8_0 = 8
     BF16 = 30
 
@@ -32,7 +33,7 @@ class Kind(IntEnum):
         return _BLOCKS[self]
 
 
-_BLOCKS = {Kind.F32: (1, 4), Kind.F16: (1, 2), Kind.Q8_0: (32, 34), Kind.BF16: (1, 2)}
+_BLOCKS = {Kind.F32: (1, 4), Kind.F16: (1, 2), Kind.Q4_0: (32, 18), Kind.Q8_0: (32, 34), Kind.BF16: (1, 2)}
 _KINDS = {"float32": Kind.F32, "float16": Kind.F16}
 
 

@@ -11,7 +11,12 @@ from benchmarks.engine.gguf_file import Kind
 from benchmarks.engine.shapes import SHAPES, GemmaShape, LlavaShape, QwenShape
 
 #: Of text and vision. The published pair has the second.
-KINDS = {"f16": (Kind.F16, Kind.F16), "bf16": (Kind.BF16, Kind.BF16), "q8_0": (Kind.Q8_0, Kind.BF16)}
+KINDS = {
+    "f16": (Kind.F16, Kind.F16),
+    "bf16": (Kind.BF16, Kind.BF16),
+    "q4_0": (Kind.Q4_0, Kind.BF16),
+    "q8_0": (Kind.Q8_0, Kind.BF16),
+}
 
 
 def write_pair(name: str, folder: Path, kind: str = "f16") -> tuple[Path, Path]:

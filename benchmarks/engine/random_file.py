@@ -15,6 +15,11 @@ _BLOCK = 32
 _Q8_BLOCK = np.dtype([("scale", "<f2"), ("values", "i1", _BLOCK)])
 #: Of whole numbers drawn evenly from -127 to 127.
 _Q8_DEVIATION = 73.3
+#: Two numbers a byte, 8 stands for nothing.
+_Q4_BLOCK = np.dtype([("scale", "<f2"), ("values", "u1", _BLOCK // 2)])
+#: Of whole numbers drawn evenly from -7 to 7.
+_Q4_DEVIATION = 4.32
+_DEVIATIONS = {Kind.Q8_0: _Q8_DEVIATION, Kind.Q4_0: _Q4_DEVIATION}
 
 
 class _Pool:
@@ -23,15 +28,19 @@ class _Pool:
     def __init__(self) -> None:
         self._random = np.random.default_rng(0)
         self._normal = self._random.standard_normal(_POOL, dtype=np.float32)
-        self._blocks = np.zeros(_POOL // _BLOCK, _Q8_BLOCK)
-        self._blocks["values"] = self._random.integers(-127, 128, (_POOL // _BLOCK, _BLOCK), dtype=np.int8)
+        eights = np.zeros(_POOL // _BLOCK, _Q8_BLOCK)
+        eights["values"] = self._random.integers(-127, 128, (_POOL // _BLOCK, _BLOCK), dtype=np.int8)
+        fours = np.zeros(_POOL // _BLOCK, _Q4_BLOCK)
+        low, high = self._random.integers(1, 16, (2, _POOL // _BLOCK, _BLOCK // 2), dtype=np.uint8)
+        fours["values"] = low | high << 4
+        self._blocks: dict[Kind, NDArray[np.void]] = {Kind.Q8_0: eights, Kind.Q4_0: fours}
 
     def cut(self, kind: Kind, count: int, deviation: float) -> NDArray[np.uint8]:
         """The bytes of so many numbers. They repeat, each time from another place of the pool."""
         pool: NDArray[np.generic]
-        if kind is Kind.Q8_0:
-            self._blocks["scale"] = deviation / _Q8_DEVIATION
-            pool, items = self._blocks, count // _BLOCK
+        if kind in self._blocks:
+            pool, items = self._blocks[kind], count // _BLOCK
+            self._blocks[kind]["scale"] = deviation / _DEVIATIONS[kind]
         else:
             scaled = self._normal[: max(_BLOCK, min(_POOL, count))] * np.float32(deviation)
             pool, items = _stored(kind, scaled), count

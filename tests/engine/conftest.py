@@ -33,7 +33,7 @@ def demo(catalogue: Catalogue) -> ModelFiles:
 
 @pytest.fixture(scope="session")
 def demo_config(demo: ModelFiles) -> EngineConfig:
-    return EngineConfig(files=demo, runtime=Runtime(threads=1, context_tokens=2048))
+    return EngineConfig(files=demo, runtime=Runtime(threads=1, context_tokens=2048), parallel_pictures=8)
 
 
 @pytest.fixture(scope="session")

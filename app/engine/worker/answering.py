@@ -54,7 +54,7 @@ class Answering:
         token = likeliest if asking.grammar is None else asking.grammar.choose(logits)
         ended = token is not None and self._tokenizer.ends_generation(token)
         if token is not None and not ended:
-            asking.grow(token)
+            self._drafting.grow(asking, token)
             if asking.stopping is not None and asking.stopping.hear(self._tokenizer.piece(token)):
                 self._drafting.learn(asking, whole=False)
                 job.answer_text(question.number, [asking.stopping.text], truncated=False)

@@ -6,8 +6,9 @@ and forgets the rest (`Asking.grow`): a draft makes an answer quicker, and never
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from app.engine.worker.job import Asking
+from app.engine.worker.job import NO_DRAFTS, Asking, Drafts
 from app.engine.worker.model import Model
 from app.engine.worker.ngrams import Guess, Ngrams
 from app.engine.worker.pace import Pace, most_for_its_time
@@ -31,6 +32,7 @@ class Drafting:
             # With more, attention on a processor takes another way.
             self._room = min(self._room, model.tile_tokens - 1)
         self._ngrams = Ngrams()
+        self._untold = NO_DRAFTS
 
     def draft(self, asked: Collection[Asking], growing: Sequence[Asking]) -> None:
         """Gives drafts to those that are `growing`. `asked` are all that take part in the step: where one of them reads
@@ -42,11 +44,21 @@ class Drafting:
         chances = [chance for chance, _, _ in likely[: max(0, self._room - len(asked))]]
         for _, asking, token in likely[: most_for_its_time(len(asked), chances, self._pace)]:
             asking.draft = (*asking.draft, token)
+            self._untold = replace(self._untold, read=self._untold.read + 1)
+
+    def grow(self, asking: Asking, token: int) -> None:
+        if asking.grow(token):
+            self._untold = replace(self._untold, foreseen=self._untold.foreseen + 1)
 
     def learn(self, asking: Asking, *, whole: bool) -> None:
         """What it said in the end."""
         if self._most:
             self._ngrams.learn(asking.question.tokens, asking.grown, whole=whole)
+
+    def tell(self) -> Drafts:
+        """What was drafted since this was asked last."""
+        told, self._untold = self._untold, NO_DRAFTS
+        return told
 
     def _guesses(self, asking: Asking) -> list[Guess]:
         question = asking.question

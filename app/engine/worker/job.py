@@ -55,10 +55,11 @@ class Asking:
     def reads_words(self) -> bool:
         return self.choosing is not None and self.choosing.reads_words
 
-    def grow(self, token: int) -> None:
-        """The model goes on with this token, which it has read already where its draft foresaw it."""
+    def grow(self, token: int) -> bool:
+        """The model goes on with this token. Whether its draft foresaw it, so that it has been read already."""
         self.grown.append(token)
-        if self.draft and self.draft[0] == token:
+        foreseen = bool(self.draft) and self.draft[0] == token
+        if foreseen:
             self.draft = self.draft[1:]
             self.position += 1
         else:
@@ -66,12 +67,24 @@ class Asking:
             self.pending = (token,)
         if self.grammar is not None:
             self.grammar.accept(token)
+        return foreseen
 
     def read(self, count: int) -> None:
         """The model has read so many of the pending tokens."""
         self.pending = self.pending[count:]
         self.position += count
         self.strayed = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """Tokens of drafts that were read, and those of them that were said then."""
+
+    read: int = 0
+    foreseen: int = 0
+
+
+NO_DRAFTS = Drafts()
 
 
 class Job:
@@ -107,9 +120,9 @@ class Job:
         return self.ask.priority <= Priority.SYNCHRONOUS
 
     @property
-    def urgency(self) -> tuple[bool, int, int]:
+    def urgency(self) -> tuple[int, bool, int]:
         """The smallest goes first. One that must be alone has been through a fault and waited longest."""
-        return not self.alone, self.ask.priority, self.ask.job
+        return self.ask.priority, not self.alone, self.ask.job
 
     @property
     def promised(self) -> int:
@@ -212,13 +225,15 @@ class Job:
         for number in list(self.open):
             self._answer(Answered(job=self.ask.job, number=number, status=Status.TIMEOUT, reason=Reason.DEADLINE))
 
-    def done(self, now: float, *, longest_turn_s: float = 0.0) -> None:
+    def done(self, now: float, *, longest_turn_s: float = 0.0, drafts: Drafts = NO_DRAFTS) -> None:
         self._say(
             Done(
                 job=self.ask.job,
                 picture_tokens=self.prefix.picture_tokens if self.prefix is not None else 0,
                 total_ms=(now - self.began) * 1000,
                 longest_turn_ms=longest_turn_s * 1000,
+                drafted_tokens=drafts.read,
+                foreseen_tokens=drafts.foreseen,
             )
         )
 

@@ -167,14 +167,16 @@ class Started(Value):
 
 
 class Done(Value):
-    """The job's end: nothing more will be said of it. Times are milliseconds in the engine process; the turn is the
-    longest since the last `Done`."""
+    """The job's end: nothing more will be said of it. Times are milliseconds in the engine process. Since the last
+    `Done`: the longest turn, and the tokens of drafts that were read and, of these, said."""
 
     kind: Literal["done"] = "done"
     job: int
     picture_tokens: int = 0
     total_ms: float = 0.0
     longest_turn_ms: float = 0.0
+    drafted_tokens: int = 0
+    foreseen_tokens: int = 0
 
 
 ToEngine = Load | Ask | Cancel

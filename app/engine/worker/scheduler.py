@@ -9,7 +9,6 @@ While synchronous jobs are in work, bulk jobs do little (see `Yielding`), and wh
 theirs.
 """
 
-import heapq
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -20,6 +19,7 @@ from app.engine.worker.answering import Answering, NotFinite
 from app.engine.worker.drafting import Drafting
 from app.engine.worker.encodings import Encodings
 from app.engine.worker.job import Asking, Job
+from app.engine.worker.line import Line
 from app.engine.worker.pace import FLAT, Pace
 from app.engine.worker.protocol import Answered, Ask, Done, Started
 from app.engine.worker.reading import batches, next_entries
@@ -28,8 +28,6 @@ from app.engine.worker.room import Room
 from app.engine.worker.words import Logits
 from app.engine.worker.yielding import Yielding
 
-#: Of the jobs that wait: a large one does not keep the next from coming in before it.
-_LOOKED_AT_IN_A_TURN = 2
 #: A job that has left its place so often stays: it loses what it was growing each time, and must end some day.
 _MOST_GIVEN_WAY = 3
 #: Far beyond what the client lets wait here. One more is refused: each holds its picture.
@@ -54,7 +52,7 @@ class Scheduler:
         self._drafting = Drafting(resident.model, resident.form.draft_tokens, pace)
         self._answering = Answering(resident, self._drafting)
         self._encodings = Encodings(resident.form.remembered_bytes)
-        self._waiting: list[Job] = []
+        self._waiting = Line()
         self._active: list[Job] = []
         self._yielding = Yielding()
         self._longest_turn_s = 0.0
@@ -67,7 +65,7 @@ class Scheduler:
         """`began` is when the job was read, on the scheduler's clock: its deadline counts from there."""
         job = Job(ask, rgb, began=self._clock() if began is None else began, say=self._say)
         if len(self._waiting) < _MOST_WAITING:
-            self._waiting.append(job)
+            self._waiting.add(job)
             return
         logs.log("E", f"a job was refused: {_MOST_WAITING} wait")
         job.fail_all(Reason.ENGINE_BUSY)
@@ -124,7 +122,7 @@ class Scheduler:
     # A picture's way in
 
     def _look_ahead(self) -> None:
-        for job in self._looked_at():
+        for job in self._waiting.looked_at():
             began = self._clock()
             if job.prepared or self._rests(job, began):
                 continue
@@ -133,26 +131,16 @@ class Scheduler:
             if not job.open:
                 self._end(job)
 
-    def _looked_at(self) -> list[Job]:
-        return heapq.nsmallest(_LOOKED_AT_IN_A_TURN, self._waiting, key=lambda job: job.urgency)
-
     def _let_in(self) -> None:
-        """The most urgent job, once there is room for it: none is let past it then, or a large one would wait for ever.
-        While it is still looked at, others of its kind are."""
-        job = self._first_in_line()
+        """The first of those that wait, once there is room for it: none is let past it then, or a large one would wait
+        for ever."""
+        job = self._waiting.first()
         if job is None or any(other.way_in is not None and other.urgent >= job.urgent for other in self._active):
             return
         if job.urgent and not self._fits(job):
             self._make_room(job)
         if self._fits(job) and not self._rests(job, self._clock()):
             self._enter(job)
-
-    def _first_in_line(self) -> Job | None:
-        if not self._waiting:
-            return None
-        most = min(self._waiting, key=lambda job: job.urgency)
-        ready = [job for job in self._waiting if job.prepared and job.urgent == most.urgent]
-        return min(ready, key=lambda job: job.urgency, default=None)
 
     def _fits(self, job: Job, without: Sequence[Job] = ()) -> bool:
         """Whether it may enter once these have left. Bulk jobs leave room for a synchronous one; but where none is in,
@@ -184,7 +172,7 @@ class Scheduler:
         assert job.prefix is not None  # noqa: S101 - for the type checker: it was looked at
         shared = self._room.enter(job, job.prefix)
         assert job.sequence is not None  # noqa: S101 - for the type checker: it entered
-        self._waiting.remove(job)
+        self._waiting.let_in(job)
         self._active.append(job)
         self._active.sort(key=lambda active: active.urgency)
         self._room.share_opening(job, shared)
@@ -215,7 +203,7 @@ class Scheduler:
     def _pressed(self) -> bool:
         """Whether a synchronous job is in work or looked at, so that bulk jobs hold back. Not where one waits for room:
         that may be theirs."""
-        looked_at = (job for job in self._looked_at() if not job.prepared)
+        looked_at = (job for job in self._waiting.looked_at() if not job.prepared)
         return any(job.urgent for job in (*self._active, *looked_at))
 
     # Questions
@@ -277,7 +265,7 @@ class Scheduler:
             self._leave(job)
         if job.prefix is not None:
             job.prefix.close()
-        job.done(self._clock(), longest_turn_s=self._longest_turn_s)
+        job.done(self._clock(), longest_turn_s=self._longest_turn_s, drafts=self._drafting.tell())
         self._longest_turn_s = 0.0
 
     def _leave(self, job: Job) -> None:
@@ -305,4 +293,4 @@ class Scheduler:
         """From its place to those that wait. Its answers stay; what it was growing begins anew."""
         self._leave(job)
         job.rewind()
-        self._waiting.append(job)
+        self._waiting.add(job)

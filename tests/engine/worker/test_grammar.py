@@ -208,7 +208,7 @@ def test_rules_that_llama_cpp_refuses_fail_the_question(resident: Resident, desk
         Grammar(resident.tokenizer, "root ::= (")
     good = Question("q", QuestionKind.GENERATE, "Describe the image.", 4)
     desk.submit(picture(0), [good, probes()[0]])
-    asked = desk.scheduler._waiting[0].ask.questions[0]
+    asked = next(iter(desk.scheduler._waiting)).ask.questions[0]
     broken = AskedQuestion(**{**asked.model_dump(), "grammar": "root ::= ("})
     desk.scheduler._waiting[0]._unprepared[0] = broken
     desk.finish()

@@ -191,7 +191,7 @@ def test_bulk_jobs_end_though_synchronous_ones_keep_coming(resident: Resident, p
     for _ in range(MANY_TURNS):
         if desk.done(1) and desk.done(2):
             break
-        waits = [job for job in desk.scheduler._waiting + desk.scheduler._active if job.urgent]
+        waits = [job for job in (*desk.scheduler._waiting, *desk.scheduler._active) if job.urgent]
         pause = 0 if waits else pause + 1
         if pause > (30 if places == 1 else 0):
             desk.submit(make_picture(0), [*probes()[:3], LONG], number=next(coming))
@@ -361,3 +361,26 @@ def test_one_job_too_many_is_refused_at_once(desk: Desk, monkeypatch: pytest.Mon
     desk.finish()
     desk.assert_empty()
     assert {answer.status for n in (1, 2, 3) for answer in desk.answers(n).values()} == {Status.OK}
+
+
+def test_a_bulk_job_that_is_asked_again_alone_waits_for_synchronous_ones(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that fails with two bulk jobs in it; then both wait for the context, and so does one that comes after."""
+    real, left = decode.decode, [1]
+
+    def failing(model: Model, entries: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
+        if len(in_work(desk)) == 2 and any(entry.wanted for entry in entries) and left[0]:
+            left[0] -= 1
+            raise decode.Fault("decode failed with code -3")
+        return real(model, entries)
+
+    monkeypatch.setattr(decode, "decode", failing)
+    submit_bulk(desk, 2, turns=0)
+    while left[0]:
+        desk.turn()
+    desk.submit(make_picture(3), UPLOAD, number=9, priority=SYNC)
+    desk.finish()
+
+    assert next(said.job for said in desk.said if isinstance(said, Done)) == 9
+    assert all(answer.status is Status.OK for number in (1, 2, 9) for answer in desk.answers(number).values())
