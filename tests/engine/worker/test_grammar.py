@@ -210,7 +210,7 @@ def test_rules_that_llama_cpp_refuses_fail_the_question(resident: Resident, desk
     desk.submit(picture(0), [good, probes()[0]])
     asked = next(iter(desk.scheduler._waiting)).ask.questions[0]
     broken = AskedQuestion(**{**asked.model_dump(), "grammar": "root ::= ("})
-    desk.scheduler._waiting[0]._unprepared[0] = broken
+    next(iter(desk.scheduler._waiting))._unprepared[0] = broken
     desk.finish()
 
     assert (desk.answers()[0].status, desk.answers()[0].reason) == (Status.FAILED, "schema_unsupported")
