@@ -19,6 +19,7 @@ from app.engine.base import EngineConfig, ModelFiles
 from app.engine.local import LocalEngine
 from app.engine.runtime import Runtime
 from app.engine.waiting import waiting
+from app.engine.worker.model import repacks
 from benchmarks.engine.questions import data_url, messages, pictures
 
 #: Text, and the most tokens of the answer.
@@ -222,8 +223,8 @@ def llama_server(bench: Bench, binary: Path, *, together: bool, slots: int) -> S
     command += ["-t", str(bench.threads), "-tb", str(bench.threads), "-b", "2048", "-ub", "512", "-fa", "on"]
     command += ["-ngl", str(bench.gpu_layers if bench.gpu_layers >= 0 else 999), "--jinja", "--no-ui"]
     command += [] if bench.gpu_layers else ["--no-mmproj-offload"]
-    # Else it aborts on Youtu-VL on processors with AMX; the engine has the same buffers off.
-    command += ["--no-repack"]
+    # Else it aborts on Youtu-VL on processors with AMX; the engine has the same buffers off there.
+    command += [] if repacks() else ["--no-repack"]
     return Server(bench, f"llama-server, {'together' if together else 'one by one'}", command, together=together)
 
 

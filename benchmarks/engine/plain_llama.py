@@ -2,16 +2,18 @@
 
 import llama_cpp.llama_cpp as bindings
 
+from app.engine.worker.model import repacks
+
 _defaults = bindings.llama_model_default_params
 
 
-def without_extra_buffers() -> None:
-    """With the CPU's extra buffer types (AMX, repacking) llama.cpp 0.3.36 aborts on Youtu-VL, and `Llama` has no
-    argument for it. The engine has them off as well, so that the two are equal in this."""
+def without_amx() -> None:
+    """With AMX llama.cpp 0.3.36 aborts on Youtu-VL, and `Llama` has no argument for it. The engine has it off as well,
+    so that the two are equal in this."""
 
     def defaults() -> bindings.llama_model_params:
         params = _defaults()
-        params.use_extra_bufts = False
+        params.use_extra_bufts = repacks()
         return params
 
     bindings.llama_model_default_params = defaults

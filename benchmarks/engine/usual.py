@@ -8,7 +8,7 @@ import json
 import os
 import sys
 
-from benchmarks.engine.plain_llama import without_extra_buffers
+from benchmarks.engine.plain_llama import without_amx
 from benchmarks.engine.questions import data_url, messages, pictures
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    without_extra_buffers()
+    without_amx()
     from llama_cpp import Llama  # noqa: PLC0415 - after the change above
     from llama_cpp.llama_chat_format import MTMDChatHandler  # noqa: PLC0415
 

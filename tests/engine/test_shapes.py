@@ -9,12 +9,12 @@ from app.engine.base import EngineConfig
 from app.engine.local import LocalEngine
 from app.engine.runtime import Runtime
 from benchmarks.engine.__main__ import pair_files
-from benchmarks.engine.pairs import write_pair
+from benchmarks.engine.pairs import KINDS, write_pair
 from tests.engine.conftest import START_S
 from tests.engine.jobs import all_answers, caption, job, picture, probes
 
 
-@pytest.mark.parametrize("kind", ["f16", "q8_0"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", ["tiny", "qwen2vl-tiny", "llava-tiny", "gemma3-tiny"])
 async def test_a_job_is_answered_by_a_pair_of_each_shape(shape: str, kind: str, tmp_path: Path) -> None:
     files = pair_files(*write_pair(shape, tmp_path, kind), shape)

@@ -121,15 +121,20 @@ def describe(model: Any) -> str:
 def _load_model(order: Load) -> Any:
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = order.gpu_layers
-    # With the CPU's extra buffer types (AMX, repacking) llama.cpp aborts on Youtu-VL when it makes the context:
-    # "GGML_ASSERT(*cur_backend_id != -1) failed".
-    params.use_extra_bufts = False
+    params.use_extra_bufts = repacks()
     params.load_mode = _LOAD_MODES[order.mmap, order.mlock]
     model = llama_cpp.llama_model_load_from_file(order.model.encode(), params)
     if not model:
         raise fitness.refusal(f"llama.cpp cannot load the model {order.model}")
     fitness.require_shareable(model)
     return model
+
+
+def repacks() -> bool:
+    """Whether weights are laid out anew for the processor's products, which it does with 4-bit ones on x86. Not where
+    that would be for AMX: there llama.cpp aborts on Youtu-VL when it makes the context,
+    "GGML_ASSERT(*cur_backend_id != -1) failed"."""
+    return b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
 
 
 def _load_context(model: Any, order: Load, least_step: int) -> Any:
