@@ -84,11 +84,11 @@ class Settings(BaseSettings):
         "one, takes the same type for both.",
     )
     engine_draft_tokens: int = Field(
-        8,
+        7,
         ge=0,
         le=64,
         description="Most tokens of a generated answer that are guessed from earlier answers to the same question and "
-        "read along in one step; `0` guesses none. Answers do not depend on it.",
+        "read along in one step; `0` guesses none.",
     )
     engine_mmap: bool = Field(
         True, description="Map the model's file into memory; `false` reads it whole, for slow or networked disks."

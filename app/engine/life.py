@@ -105,9 +105,9 @@ class Life:
             picture_tokens=done.picture_tokens,
             engine_ms=round(done.total_ms, 1),
         )
-        ENGINE_DRAFT_TOKENS.labels("yes").inc(done.foreseen_tokens)
-        ENGINE_DRAFT_TOKENS.labels("no").inc(done.drafted_tokens - done.foreseen_tokens)
         self._dispatch.landed(pending)
+        ENGINE_DRAFT_TOKENS.labels("yes").inc(done.foreseen_tokens)
+        ENGINE_DRAFT_TOKENS.labels("no").inc(max(0, done.drafted_tokens - done.foreseen_tokens))
         if pending.started and pending.fruitful:
             self._flight.doubtful = False
             self._on_answered()

@@ -34,7 +34,7 @@ class Runtime:
     kv_type_v: KvType = "f16"
     mmap: bool = True
     mlock: bool = False
-    draft_tokens: int = 8
+    draft_tokens: int = 7
 
     def __post_init__(self) -> None:
         if self.ubatch_tokens > self.batch_tokens:

@@ -15,6 +15,6 @@ _SET_BY_OPERATORS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 def waiting(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that say so; none where an operator has said otherwise in `environment`."""
-    if any(name in environment for name in _SET_BY_OPERATORS):
+    if any(environment.get(name) for name in _SET_BY_OPERATORS):
         return {}
     return {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": str(_SPINS)}

@@ -20,6 +20,8 @@ from app.engine.waiting import waiting
 
 os.environ.update(waiting(os.environ))
 
+import llama_cpp
+
 from app.domain import QuestionKind
 from app.engine.base import EngineConfig, ModelFiles
 from app.engine.process import load_order
@@ -54,7 +56,9 @@ def tokenized(path: Path, key: str, most: int) -> list[list[int]]:
 class Mouth:
     """A scheduler whose model says what it is told to."""
 
-    def __init__(self, resident: Resident, draft_tokens: int) -> None:
+    def __init__(self, resident: Resident, draft_tokens: int, most_tokens: int) -> None:
+        self._most_tokens = most_tokens
+        self._end = int(llama_cpp.llama_vocab_eos(resident.model.vocab))
         form = resident.form.model_copy(update={"draft_tokens": draft_tokens})
         decode.forget(resident.model, wipe=True)
         self._pace = warm_up(resident).pace
@@ -76,7 +80,9 @@ class Mouth:
         for text in texts:
             self._jobs += 1
             self._says[self._jobs] = text
-            question = AskedQuestion(number=0, kind=QuestionKind.GENERATE, prompt=FULL[-1][0], max_tokens=len(text))
+            question = AskedQuestion(
+                number=0, kind=QuestionKind.GENERATE, prompt=FULL[-1][0], max_tokens=self._most_tokens
+            )
             ask = Ask(job=self._jobs, width=_SIDE_PX, height=_SIDE_PX, remaining_s=3600.0, questions=(question,))
             self._scheduler.submit(ask, rgb)
         while self._scheduler.busy:
@@ -95,7 +101,7 @@ class Mouth:
             for job in self._scheduler._active:
                 if (asking := job.asking.get(sequence)) is not None:
                     due = self._says[job.ask.job][len(asking.grown) :]
-                    logits[due[0] if due else 0] = 1e9
+                    logits[due[0] if due else self._end] = 1e9
             yield sequence, logits
 
 
@@ -108,9 +114,9 @@ def measure(resident: Resident, texts: list[list[int]], given: argparse.Namespac
     question = (*resident.tokenizer.plain(FULL[-1][0]), *resident.tokenizer.form(resident.form.after_question))
     rows = []
     for at_once in given.at_once:
-        plain, drafting = Mouth(resident, 0), Mouth(resident, given.draft_tokens)
+        plain, drafting = (Mouth(resident, drafts, given.most_tokens) for drafts in (0, given.draft_tokens))
         for text in texts[: -given.measured]:
-            drafting._scheduler._drafting._ngrams.learn(question, text, whole=False)
+            drafting._scheduler._drafting._ngrams.learn(question, text, whole=len(text) < given.most_tokens)
         ratios, before, after, steps = [], [], [], [0, 0]
         for start in range(0, len(grown) - at_once + 1, at_once):
             batch = grown[start : start + at_once]
@@ -141,7 +147,7 @@ def main() -> None:
     parser.add_argument("--type", choices=KINDS, default="f16")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--projector", type=Path)
-    parser.add_argument("--draft-tokens", type=int, default=8)
+    parser.add_argument("--draft-tokens", type=int, default=7)
     parser.add_argument("--most-tokens", type=int, default=48)
     parser.add_argument("--measured", type=int, default=64, help="of the last descriptions; those before are learned")
     parser.add_argument("--at-once", type=int, nargs="*", default=[1, 8])

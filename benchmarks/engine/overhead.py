@@ -136,7 +136,9 @@ def _middle(values: Sequence[float]) -> float:
 async def main(files: ModelFiles, jobs: int, threads: int) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     # Nothing is remembered, so that each job encodes its picture.
-    config = EngineConfig(files=files, runtime=Runtime(gpu_layers=0, threads=threads), remembered_bytes=0)
+    # No drafts: the bare calls have none, and of the same picture all would be right.
+    runtime = Runtime(gpu_layers=0, threads=threads, draft_tokens=0)
+    config = EngineConfig(files=files, runtime=runtime, remembered_bytes=0)
     logs.only_trouble()
     alone, resident = load_resident(load_order(config)), load_resident(load_order(config))
     scheduler = Scheduler(resident, lambda _: None)

@@ -129,7 +129,13 @@ class Bench:
 
 async def main(given: argparse.Namespace, files: ModelFiles) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    runtime = Runtime(gpu_layers=given.gpu_layers, threads=given.threads, context_tokens=given.context_tokens)
+    runtime = Runtime(
+        gpu_layers=given.gpu_layers,
+        threads=given.threads,
+        context_tokens=given.context_tokens,
+        # Random weights say the same of every picture.
+        draft_tokens=0,
+    )
     engine = LocalEngine(EngineConfig(files=files, runtime=runtime, parallel_pictures=given.parallel_pictures))
     await engine.start()
     await engine.wait_ready(300)

@@ -91,6 +91,23 @@ async def test_a_picture_that_kills_twice_fails_and_is_kept_out(own_engine: Loca
     assert pid_of(own_engine) == survivor
 
 
+async def test_what_drafts_come_to_is_counted(shared_engine: LocalEngine) -> None:
+    def counted() -> list[float]:
+        name = "portcullis_engine_draft_tokens_total"
+        return [REGISTRY.get_sample_value(name, {"said": said}) or 0.0 for said in ("yes", "no")]
+
+    held = Question("held", QuestionKind.GENERATE, "Which?", 30, json_schema='{"const": "abcdefghijklmnop"}')
+    before = counted()
+    # What the last one came to is said after its answer.
+    for seed in range(5):
+        (answer,) = await all_answers(shared_engine.ask(job([held], picture(seed))))
+        assert answer.status is Status.OK
+    after = counted()
+
+    assert after[0] > before[0] + 10
+    assert before[1] <= after[1] < before[1] + 60
+
+
 async def test_as_many_questions_as_a_job_may_have_are_answered(shared_engine: LocalEngine) -> None:
     answers = await all_answers(shared_engine.ask(job(many(MOST_QUESTIONS))))
 

@@ -2,10 +2,10 @@
 
 A step reads all weights, for one token as for a few. So a growing answer's step reads, after its last token, a draft of
 those that may follow. Of these it keeps what the model would have said itself, in the same order and by the same rule,
-and forgets the rest (`Asking.grow`): a draft makes an answer quicker, and never another.
+and forgets the rest (`Asking.grow`): a draft makes an answer quicker, and never another than any other batch could.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 
 from app.engine.worker.job import NO_DRAFTS, Asking, Drafts
@@ -34,17 +34,20 @@ class Drafting:
         self._ngrams = Ngrams()
         self._untold = NO_DRAFTS
 
-    def draft(self, asked: Collection[Asking], growing: Sequence[Asking]) -> None:
-        """Gives drafts to those that are `growing`. `asked` are all that take part in the step: where one of them reads
-        its question or a word, the step is long and seldom, and nobody drafts."""
-        if not self._most or not all(asking.grown for asking in asked):
+    def draft(self, asked: Collection[Asking]) -> None:
+        """Gives drafts to those of them that grow. `asked` are all that read in the step, or nearly: where they are too
+        many for one batch, nobody drafts."""
+        certain = sum(len(asking.pending) for asking in asked)
+        if not self._most or certain >= self._room:
             return
+        growing = [asking for asking in asked if asking.grown]
         likely = [(guess.chance, asking, guess.token) for asking in growing for guess in self._guesses(asking)]
         likely.sort(key=lambda one: -one[0])
-        chances = [chance for chance, _, _ in likely[: max(0, self._room - len(asked))]]
-        for _, asking, token in likely[: most_for_its_time(len(asked), chances, self._pace)]:
+        chances = [chance for chance, _, _ in likely[: self._room - certain]]
+        chosen = likely[: most_for_its_time(certain, chances, self._pace)]
+        for _, asking, token in chosen:
             asking.draft = (*asking.draft, token)
-            self._untold = replace(self._untold, read=self._untold.read + 1)
+        self._untold = replace(self._untold, read=self._untold.read + len(chosen))
 
     def grow(self, asking: Asking, token: int) -> None:
         if asking.grow(token):

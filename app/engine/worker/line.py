@@ -34,8 +34,10 @@ class Line:
     def let_in(self, job: Job) -> None:
         """It came in."""
         self._jobs.remove(job)
-        kept_waiting = any(other.alone and not other.urgent for other in self._jobs)
-        self._passed = self._passed + job.urgent if kept_waiting and not (job.alone and not job.urgent) else 0
+        if not job.urgent or not any(other.alone and not other.urgent for other in self._jobs):
+            self._passed = 0
+        else:
+            self._passed += 1
 
     def looked_at(self) -> list[Job]:
         """Those that are prepared now, the first first."""

@@ -175,8 +175,8 @@ class Done(Value):
     picture_tokens: int = 0
     total_ms: float = 0.0
     longest_turn_ms: float = 0.0
-    drafted_tokens: int = 0
-    foreseen_tokens: int = 0
+    drafted_tokens: int = Field(0, ge=0)
+    foreseen_tokens: int = Field(0, ge=0)
 
 
 ToEngine = Load | Ask | Cancel

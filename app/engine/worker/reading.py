@@ -11,7 +11,7 @@ from app.engine.worker.job import Asking
 
 
 def next_entries(asked: Iterable[Asking], room: int) -> list[Entry]:
-    """At most `room` tokens. Answers that grow go first: one token each and their drafts, for which there must be room,
+    """At most `room` tokens besides drafts, for which there must be room. Answers that grow go first: one token each,
     and somebody is waiting for the next; of the questions, the earlier one comes, the surer its place."""
     entries: list[Entry] = []
     #: What was read after what: one entry for all who come to the same place with the same token.
@@ -33,8 +33,7 @@ def next_entries(asked: Iterable[Asking], room: int) -> list[Entry]:
                 entry.wanted.append(asking.sequence)
             asking.come_to, taken = entry, taken + 1
         asking.read(taken)
-        if asking.pending:
-            asking.draft = ()
+        assert not (asking.draft and asking.pending)  # noqa: S101 - there is room for all that drafts
         entries += [
             Entry(token, asking.position + place, [asking.sequence], [asking.sequence])
             for place, token in enumerate(asking.draft)

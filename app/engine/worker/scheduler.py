@@ -158,7 +158,7 @@ class Scheduler:
         movable = [
             other
             for other in self._active
-            # One that is asked again alone waited longest: it would come in first again.
+            # One that is asked again alone would have emptied the context for nothing.
             if not other.urgent and not other.alone and other.gave_way < _MOST_GIVEN_WAY
         ]
         if not self._fits(job, movable):
@@ -217,7 +217,9 @@ class Scheduler:
         by_sequence = {asking.sequence: (job, asking) for job in self._active for asking in job.asking.values()}
         urgent = [asking for job, asking in by_sequence.values() if job.urgent]
         bulk = [asking for job, asking in by_sequence.values() if not job.urgent]
-        self._drafting.draft([*urgent, *bulk], urgent if pressed else [*urgent, *bulk])
+        # What might be no numbers is not guessed about: a job that is alone is so because something was not.
+        if not any(job.alone for job in self._active):
+            self._drafting.draft(urgent if pressed else [*urgent, *bulk])
         entries = next_entries(urgent, self._model.step_tokens)
         room = self._model.step_tokens - len(entries)
         along = next_entries(bulk, min(room, self._yielding.tokens(len(entries))) if pressed else room)
@@ -243,9 +245,9 @@ class Scheduler:
             done = self._answering.heed(job, asking, logits)
         except NotFinite:
             # Alone it is this question's fault. Nothing else may enter until the cells are wiped.
-            if len(self._active) > 1:
+            if not job.alone:
                 raise
-            job.tainted = job.alone = done = True
+            job.tainted = done = True
             job.fail(asking.question.number, Reason.NON_FINITE)
         if done:
             self._asked(job, asking)
@@ -277,11 +279,10 @@ class Scheduler:
             self._room.wipe()
 
     def _ask_again_alone(self, reason: Reason) -> None:
-        """A step that several shared has failed: which of them did it shows when each is asked by itself. A job that
-        was by itself has failed."""
-        involved = list(self._active)
-        for job in involved:
-            if len(involved) == 1:
+        """A step has failed: which of those in it did it shows when each is asked by itself, in cells that are wiped. A
+        job that was has failed."""
+        for job in list(self._active):
+            if job.alone:
                 job.fail_all(reason)
                 self._end(job)
                 continue

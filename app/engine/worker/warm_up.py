@@ -4,9 +4,10 @@ import time
 from dataclasses import dataclass
 
 from app.engine.worker import decode, picture
+from app.engine.worker.drafting import most_tokens
 from app.engine.worker.encodings import Encodings
 from app.engine.worker.model import Model
-from app.engine.worker.pace import Pace
+from app.engine.worker.pace import FLAT, Pace
 from app.engine.worker.protocol import Ask
 from app.engine.worker.resident import Resident
 from app.errors import EngineUnavailable
@@ -16,8 +17,8 @@ _SIDE_PX = 256
 _GROWTH = 2.0
 #: Steps of so many tokens are timed: what they cost does not grow evenly.
 _TIMED_TOKENS = (1, 2, 4, 8, 16)
-#: The quickest of so many, of which the machine took nothing; of one where that is long enough to say something.
-_TIMES = 3
+#: So often, or twice where they are long. The first counts for nothing: a device prepares itself for a new size.
+_TIMES = 4
 _LONG_S = 0.1
 
 
@@ -39,7 +40,7 @@ def warm_up(resident: Resident) -> Warm:
         raise EngineUnavailable(f"the model cannot take a picture: {fault}") from fault
     try:
         slowest_s, end = _slowest_step_s(resident, prefix)
-        pace = _pace(resident.model, end)
+        pace = _pace(resident, end)
     except (decode.Fault, picture.UnusableEncoding) as fault:
         raise EngineUnavailable(
             f"the model loads but cannot run: {str(fault) or 'the projector gives no numbers'}"
@@ -60,21 +61,25 @@ def _slowest_step_s(resident: Resident, prefix: picture.Prefix) -> tuple[float, 
     return slowest_s, end
 
 
-def _pace(model: Model, end: int) -> Pace:
-    return Pace(tuple((tokens, _seconds(model, tokens, end)) for tokens in _TIMED_TOKENS))
+def _pace(resident: Resident, end: int) -> Pace:
+    """Sizes in turn, so that what disturbs the machine does not meet one of them, and none is at its best because it
+    came before. Nothing is timed where nobody would ask."""
+    model, found = resident.model, {tokens: list[float]() for tokens in _TIMED_TOKENS}
+    if not most_tokens(model, resident.form.draft_tokens):
+        return FLAT
+    for turn in range(_TIMES):
+        for tokens, times_s in found.items():
+            if turn < 2 or times_s[1] < _LONG_S:  # noqa: PLR2004 - one that counts
+                times_s.append(_seconds(model, tokens, end))
+    return Pace(tuple((tokens, min(times_s[1:])) for tokens, times_s in found.items()))
 
 
 def _seconds(model: Model, tokens: int, position: int) -> float:
-    """Of a step of so many, as growing answers read them. The first is not counted unless it is long: a device prepares
-    itself for a new size."""
+    """Of a step of so many, as growing answers read them."""
     entries = [decode.entry(0, position + place, decode.OPENING_SEQUENCE, True) for place in range(tokens)]
-    times_s: list[float] = []
-    while len(times_s) <= _TIMES:
-        began = time.monotonic()
-        for _ in decode.decode(model, entries):
-            pass
-        times_s.append(time.monotonic() - began)
-        decode.drop(model, decode.OPENING_SEQUENCE, position)
-        if times_s[0] > _LONG_S:
-            return times_s[0]
-    return min(times_s[1:])
+    began = time.monotonic()
+    for _ in decode.decode(model, entries):
+        pass
+    took_s = time.monotonic() - began
+    decode.drop(model, decode.OPENING_SEQUENCE, position)
+    return took_s

@@ -230,6 +230,21 @@ def test_a_remembered_encoding_gives_the_same_answers(family: Resident, clean: N
     assert [again[n].log_yes for n in first] == pytest.approx([first[n].log_yes for n in first], abs=BOUND)
 
 
+def test_an_answer_that_drafts_foresaw_is_the_same(family: Resident, clean: None) -> None:
+    """Or foresaw in part: what was read in vain is forgotten, with positions of one part or of three."""
+    said, desk = {}, Desk(family)
+    for number, seed in enumerate((0, 1, 0, 1, 2, 0), 1):
+        desk.submit(make_picture(seed), [caption(12)], number=number)
+        desk.finish()
+        desk.assert_empty()
+        assert said.setdefault(seed, desk.answers(number)[0].text) == desk.answers(number)[0].text
+
+    told = [done for number in range(1, 7) if (done := desk.done(number)) is not None]
+    drafted = sum(done.drafted_tokens for done in told)
+    windowed = family.model.window_tokens < family.model.context_tokens
+    assert drafted == 0 if windowed else drafted >= sum(done.foreseen_tokens for done in told) > 10
+
+
 def test_it_warms_up(family: Resident, clean: None) -> None:
     assert warm_up(family).longest_call_s > 0
 

@@ -2,9 +2,11 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,15 +15,18 @@ from app.domain import Question, QuestionKind, Status
 from app.engine.worker import decode
 from app.engine.worker.drafting import Drafting, most_tokens
 from app.engine.worker.job import Asking
+from app.engine.worker.model import Model
 from app.engine.worker.ngrams import Guess
 from app.engine.worker.pace import FLAT, Pace
 from app.engine.worker.plan import Prepared
 from app.engine.worker.protocol import Answered
 from app.engine.worker.resident import Resident
-from tests.engine.jobs import caption, probes
+from app.engine.worker.words import Logits
+from tests.engine.jobs import BOUND, caption, probes
 from tests.engine.jobs import picture as make_picture
 from tests.engine.worker.desk import Desk, narrow, run, undrafted
 
+#: 54 tokens with its marks.
 TEXT = "abcdefghijklmnopqrstuvwxyz" * 2
 #: Each grows by its own rule: freely, to a limit, to a stop, held to a schema.
 GROWING = [
@@ -84,10 +89,13 @@ def test_an_answer_that_comes_again_takes_few_steps(desk: Desk) -> None:
     held = GROWING[3]
     first, again = turns(desk, 1, [held]), turns(desk, 2, [held])
 
-    # The draft is of eight tokens.
+    # A step says the token that is due and seven that were foreseen.
     assert again <= first / 5
     texts = [desk.answers(number)[0].text for number in (1, 2)]
     assert [json.loads(text or "") for text in texts] == [TEXT, TEXT]
+    told = [(done.drafted_tokens, done.foreseen_tokens) for done in (desk.done(1), desk.done(2)) if done]
+    assert told[0] == (0, 0)
+    assert 40 <= told[1][1] <= told[1][0] < 54
     desk.assert_empty()
 
 
@@ -170,6 +178,9 @@ def test_whatever_is_guessed_the_answers_are_the_same(
             assert answer.status is Status.OK
             expected = undrafted_answers[seed, chosen[place]]
             assert (answer.text, answer.truncated) == (expected.text, expected.truncated)
+            assert answer.log_yes == pytest.approx(expected.log_yes, abs=BOUND)
+            assert answer.log_no == pytest.approx(expected.log_no, abs=BOUND)
+            assert answer.log_choices == pytest.approx(expected.log_choices, abs=2 * BOUND)
 
 
 def test_drafts_are_right_in_part(
@@ -181,11 +192,11 @@ def test_drafts_are_right_in_part(
     """The control of the test above, which would hold without any draft as well."""
     kept, strayed, real = [0], [0], Asking.grow
 
-    def grow(asking: Asking, token: int) -> None:
-        foreseen = bool(asking.draft)
-        real(asking, token)
-        kept[0] += foreseen and not asking.strayed
+    def grow(asking: Asking, token: int) -> bool:
+        foreseen = real(asking, token)
+        kept[0] += foreseen
         strayed[0] += asking.strayed
+        return foreseen
 
     desk = Desk(resident)
     prompter = Prompter(desk, grown, [0])
@@ -198,15 +209,60 @@ def test_drafts_are_right_in_part(
     assert strayed[0] > 3
 
 
-def test_steps_that_read_questions_have_no_drafts(resident: Resident) -> None:
-    growing, asking = (Asking(Prepared(n, QuestionKind.GENERATE, (1, 2), 9), n, 5, (2,), object()) for n in (1, 2))
-    growing.grown.append(7)
-    drafting = Drafting(resident.model, 8, FLAT)
-    for _ in range(3):
-        drafting._ngrams.learn(growing.question.tokens, [7, 8, 9], whole=False)
+def asking_of(number: int, pending: int, grown: Sequence[int] = ()) -> Asking:
+    question = Prepared(number, QuestionKind.GENERATE, (1, 2), 9)
+    return Asking(question, number, 5, (2,) * pending, object(), grown=list(grown))
 
-    drafting.draft([growing, asking], [growing, asking])
-    assert (growing.draft, asking.draft) == ((), ())
 
-    drafting.draft([growing], [growing])
-    assert growing.draft == (8, 9)
+def drafting_that_knows(resident: Resident, *answer: int) -> Drafting:
+    drafting = Drafting(resident.model, 7, FLAT)
+    for _ in range(9):
+        drafting.learn(asking_of(1, 1, answer), whole=False)
+    return drafting
+
+
+def test_it_drafts_beside_a_question_that_is_read(resident: Resident) -> None:
+    growing, reading = asking_of(1, 1, [7]), asking_of(2, 5)
+
+    drafting_that_knows(resident, 7, 8, 9).draft([growing, reading])
+
+    assert (growing.draft, reading.draft) == ((8, 9), ())
+
+
+def test_no_more_is_read_than_one_batch_holds(resident: Resident) -> None:
+    model = replace(resident.model, outputs=12, tile_tokens=0)
+    known = drafting_that_knows(replace(resident, model=model), 7, 8, 9, 10)
+    for others in range(7, 16):
+        growing = asking_of(1, 1, [7])
+        known.draft([growing, asking_of(2, others)])
+        assert len(growing.draft) == max(0, min(3, 12 - 1 - others))
+
+
+def test_an_answer_is_drafted_no_longer_than_it_may_be(resident: Resident) -> None:
+    """Its last token is not read any more: no cell is promised for it."""
+    known = drafting_that_knows(resident, *range(10, 30))
+    for said in range(1, 9):
+        growing = asking_of(1, 1, range(10, 10 + said))
+        known.draft([growing])
+        assert len(growing.draft) == min(7, 9 - said - 1)
+
+
+def test_what_may_be_no_numbers_is_asked_again_without_drafts(
+    resident: Resident, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A draft whose numbers are none must not make the question fail that it was read for."""
+    held, real = GROWING[3], decode.decode
+    turns(desk, 1, [held])
+
+    def poisoned(model: Model, entries: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
+        rows = Counter(sequence for entry in entries for sequence in entry.wanted)
+        for sequence, logits in real(model, entries):
+            if rows[sequence] > 1:
+                logits[:] = np.nan
+            yield sequence, logits
+
+    monkeypatch.setattr(decode, "decode", poisoned)
+    turns(desk, 2, [held])
+
+    assert desk.answers(2)[0].status is Status.OK
+    assert json.loads(desk.answers(2)[0].text or "") == TEXT

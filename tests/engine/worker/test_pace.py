@@ -23,6 +23,11 @@ def test_all_that_may_help_is_read_where_steps_cost_the_same() -> None:
     assert most_for_its_time(1, [0.9, 0.5, 0.01], FLAT) == 3
 
 
+def test_a_gain_that_may_be_none_is_left() -> None:
+    assert most_for_its_time(16, [0.5, 0.5, 0.5], FLAT) == 0
+    assert most_for_its_time(16, [0.5, 0.5, 0.5, 0.5], FLAT) == 4
+
+
 def test_a_doubtful_guess_is_not_worth_a_step_of_twice_the_length() -> None:
     assert most_for_its_time(1, [0.5, 0.4, 0.3, 0.2], PROCESSOR) == 0
     assert most_for_its_time(1, [0.5, 0.4, 0.3, 0.2], BANDWIDTH) == 4
@@ -38,7 +43,9 @@ def test_many_sure_ones_are_worth_what_the_first_of_them_is_not() -> None:
     chances=st.lists(st.floats(0.0, 1.0), max_size=20).map(lambda found: sorted(found, reverse=True)),
     seconds=st.lists(st.floats(0.001, 10.0), min_size=5, max_size=5).map(sorted),
 )
-def test_no_other_number_makes_more_tokens_a_second(tokens: int, chances: list[float], seconds: list[float]) -> None:
+def test_no_other_number_makes_a_tenth_more_tokens_a_second(
+    tokens: int, chances: list[float], seconds: list[float]
+) -> None:
     pace = Pace(tuple(zip((1, 2, 4, 8, 16), seconds, strict=True)))
 
     def rate(count: int) -> float:
@@ -46,4 +53,5 @@ def test_no_other_number_makes_more_tokens_a_second(tokens: int, chances: list[f
 
     chosen = most_for_its_time(tokens, chances, pace)
 
-    assert rate(chosen) == pytest.approx(max(rate(count) for count in range(len(chances) + 1)))
+    most = max(rate(count) for count in range(len(chances) + 1))
+    assert rate(chosen) == pytest.approx(most) or (chosen == 0 and most <= 1.1 * rate(0) * (1 + 1e-9))
