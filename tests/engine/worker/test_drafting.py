@@ -230,12 +230,12 @@ def test_it_drafts_beside_a_question_that_is_read(resident: Resident) -> None:
 
 
 def test_no_more_is_read_than_one_batch_holds(resident: Resident) -> None:
-    model = replace(resident.model, outputs=12, tile_tokens=0)
+    model = replace(resident.model, outputs=6, tile_tokens=0)
     known = drafting_that_knows(replace(resident, model=model), 7, 8, 9, 10)
-    for others in range(7, 16):
+    for others in range(1, 9):
         growing = asking_of(1, 1, [7])
         known.draft([growing, asking_of(2, others)])
-        assert len(growing.draft) == max(0, min(3, 12 - 1 - others))
+        assert len(growing.draft) == max(0, min(3, 6 - 1 - others))
 
 
 def test_an_answer_is_drafted_no_longer_than_it_may_be(resident: Resident) -> None:
