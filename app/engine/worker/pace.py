@@ -22,14 +22,14 @@ class Pace:
 FLAT = Pace(((1, 1.0), (2, 1.0)))
 
 
-#: What is gained must be more than what the chances and the times may be wrong by.
-_WORTH = 1.1
+#: What is gained must be more than what times and chances may be wrong by.
+WORTH = 1.1
 
 
 def most_for_its_time(tokens: int, chances: Sequence[float], pace: Pace) -> int:
     """How many of these to read along in a step of so many tokens that are certain: what makes the most tokens a
     second, where that is a tenth more than without. `chances` that each is of use, the best first."""
-    best, rate, expected = 0, _WORTH * tokens / pace.seconds(tokens), float(tokens)
+    best, rate, expected = 0, WORTH * tokens / pace.seconds(tokens), float(tokens)
     for count, chance in enumerate(chances, 1):
         expected += chance
         better = expected / pace.seconds(tokens + count)

@@ -22,7 +22,7 @@ from app.engine.worker.job import Asking, Job
 from app.engine.worker.line import Line
 from app.engine.worker.pace import FLAT, Pace
 from app.engine.worker.protocol import Answered, Ask, Done, Started
-from app.engine.worker.reading import batches, next_entries
+from app.engine.worker.reading import batches, next_entries, parts
 from app.engine.worker.resident import Resident
 from app.engine.worker.room import Room
 from app.engine.worker.words import Logits
@@ -49,6 +49,7 @@ class Scheduler:
         self._say, self._clock = say, clock
         self._room = Room(resident.model, resident.form)
         self._admission = Admission(resident, self._room, say, clock)
+        self._pace = pace
         self._drafting = Drafting(resident.model, resident.form.draft_tokens, pace)
         self._answering = Answering(resident, self._drafting)
         self._encodings = Encodings(resident.form.remembered_bytes)
@@ -227,8 +228,9 @@ class Scheduler:
             self._yielding.read(len(along))
         entries += along
         grown = {sequence for sequence, (_, asking) in by_sequence.items() if asking.grown}
-        for batch in batches(entries, grown, self._model.tile_tokens):
-            for sequence, logits in decode.decode(self._model, batch):
+        together = batches(entries, grown, self._model.tile_tokens)
+        for part in [part for batch in together for part in parts(batch, grown, self._pace)]:
+            for sequence, logits in decode.decode(self._model, part):
                 job, asking = by_sequence[sequence]
                 # Done, or its draft went another way than its answer: what was read after that says nothing.
                 if job.asking.get(sequence) is asking and not asking.strayed:

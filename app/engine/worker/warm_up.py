@@ -4,10 +4,9 @@ import time
 from dataclasses import dataclass
 
 from app.engine.worker import decode, picture
-from app.engine.worker.drafting import most_tokens
 from app.engine.worker.encodings import Encodings
 from app.engine.worker.model import Model
-from app.engine.worker.pace import FLAT, Pace
+from app.engine.worker.pace import Pace
 from app.engine.worker.protocol import Ask
 from app.engine.worker.resident import Resident
 from app.errors import EngineUnavailable
@@ -40,7 +39,7 @@ def warm_up(resident: Resident) -> Warm:
         raise EngineUnavailable(f"the model cannot take a picture: {fault}") from fault
     try:
         slowest_s, end = _slowest_step_s(resident, prefix)
-        pace = _pace(resident, end)
+        pace = _pace(resident.model, end)
     except (decode.Fault, picture.UnusableEncoding) as fault:
         raise EngineUnavailable(
             f"the model loads but cannot run: {str(fault) or 'the projector gives no numbers'}"
@@ -61,12 +60,10 @@ def _slowest_step_s(resident: Resident, prefix: picture.Prefix) -> tuple[float, 
     return slowest_s, end
 
 
-def _pace(resident: Resident, end: int) -> Pace:
+def _pace(model: Model, end: int) -> Pace:
     """Sizes in turn, so that what disturbs the machine does not meet one of them, and none is at its best because it
-    came before. Nothing is timed where nobody would ask."""
-    model, found = resident.model, {tokens: list[float]() for tokens in _TIMED_TOKENS}
-    if not most_tokens(model, resident.form.draft_tokens):
-        return FLAT
+    came before."""
+    found: dict[int, list[float]] = {tokens: [] for tokens in _TIMED_TOKENS}
     for turn in range(_TIMES):
         for tokens, times_s in found.items():
             if turn < 2 or times_s[1] < _LONG_S:  # noqa: PLR2004 - one that counts

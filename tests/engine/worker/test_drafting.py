@@ -135,6 +135,8 @@ class Prompter:
         return [Guess(token, 0.9**place) for place, token in enumerate(tokens, 1)]
 
 
+#: Answers that grow do so in batches of their own, with drafts.
+APART = Pace(((1, 1.0), (8, 1.0), (9, 9.0)))
 ASKED = st.lists(
     st.tuples(
         st.integers(0, 2),
@@ -148,17 +150,19 @@ ASKED = st.lists(
 
 
 @settings(max_examples=60)
-@given(asked=ASKED, places=st.sampled_from([1, 2, 8]))
+@given(asked=ASKED, places=st.sampled_from([1, 2, 8]), pace=st.sampled_from([FLAT, APART]))
 def test_whatever_is_guessed_the_answers_are_the_same(
     resident: Resident,
     grown: dict[tuple[int, tuple[int, ...]], list[int]],
     undrafted_answers: dict[tuple[int, int], Answered],
+    *,
     asked: list[tuple[int, list[int], int, set[int]]],
     places: int,
+    pace: Pace,
 ) -> None:
     """Of several pictures at once, some of their questions given up halfway: each ends as it does by itself without
     drafts, and all that was held is free."""
-    desk = Desk(narrow(resident, places))
+    desk = Desk(narrow(resident, places), pace=pace)
     prompter = Prompter(desk, grown, [seed for seed, *_ in asked])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Drafting, "_guesses", prompter.guesses)

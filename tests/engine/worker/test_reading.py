@@ -13,8 +13,9 @@ from app.domain import Question, QuestionKind, Status
 from app.engine.worker import decode
 from app.engine.worker.job import Asking
 from app.engine.worker.model import Model
+from app.engine.worker.pace import FLAT, Pace
 from app.engine.worker.plan import Prepared
-from app.engine.worker.reading import batches, next_entries
+from app.engine.worker.reading import batches, next_entries, parts
 from app.engine.worker.resident import Resident
 from app.engine.worker.words import Logits
 from tests.engine.jobs import BOUND, picture, probes
@@ -136,6 +137,32 @@ def test_answers_are_kept_out_of_a_batch_whose_attention_is_tiled() -> None:
     assert batches(entries, {1, 2}, 0) == [entries]
     assert batches(question, {1, 2}, 4) == [question]
     assert batches(answers, {1, 2}, 2) == [answers]
+
+
+def test_answers_grow_apart_where_two_at_once_take_longer_than_one_after_the_other() -> None:
+    #: As measured with 8-bit weights: two for more than twice one, eight for little more than four.
+    dear = Pace(((1, 3.7), (2, 10.0), (4, 15.5), (8, 16.2), (16, 17.2)))
+    one, other, *more = (decode.entry(1, START, sequence, True) for sequence in range(1, 9))
+
+    assert parts([one, other], range(9), dear) == [[one], [other]]
+    assert parts([one, other], range(9), FLAT) == [[one, other]]
+    assert parts([one, other, *more], range(9), dear) == [[one, other, *more]]
+
+
+def test_what_an_answer_reads_stays_in_one_batch() -> None:
+    dear = Pace(((1, 1.0), (2, 1.1), (3, 1.2), (4, 9.0)))
+    drafted = [decode.entry(1, START + place, 1, True) for place in range(3)]
+    other = decode.entry(1, START, 2, True)
+
+    assert parts([*drafted, other], range(9), dear) == [drafted, [other]]
+
+
+def test_a_batch_with_a_question_in_it_is_not_taken_apart() -> None:
+    dear = Pace(((1, 1.0), (2, 100.0)))
+    shared = decode.Entry(1, START, [2, 3], [2, 3])
+    answer = decode.entry(1, START, 1, True)
+
+    assert parts([answer, shared], {1}, dear) == [[answer, shared]]
 
 
 @pytest.mark.parametrize("tiled", [True, False])
