@@ -94,7 +94,9 @@ class Settings(BaseSettings):
         True, description="Map the model's file into memory; `false` reads it whole, for slow or networked disks."
     )
     engine_mlock: bool = Field(
-        False, description="Forbid the system to swap the model out; needs a high enough `ulimit -l`."
+        False,
+        description="Forbid the system to swap the model out; needs a high enough `ulimit -l`. Weights are not "
+        "laid out anew for the processor then.",
     )
     engine_hang_grace_s: float | None = Field(
         None,

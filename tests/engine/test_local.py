@@ -99,13 +99,13 @@ async def test_what_drafts_come_to_is_counted(shared_engine: LocalEngine) -> Non
     held = Question("held", QuestionKind.GENERATE, "Which?", 30, json_schema='{"const": "abcdefghijklmnop"}')
     before = counted()
     # What the last one came to is said after its answer.
-    for seed in range(5):
+    for seed in range(12):
         (answer,) = await all_answers(shared_engine.ask(job([held], picture(seed))))
         assert answer.status is Status.OK
     after = counted()
 
     assert after[0] > before[0] + 10
-    assert before[1] <= after[1] < before[1] + 60
+    assert before[1] <= after[1] < before[1] + 100
 
 
 async def test_as_many_questions_as_a_job_may_have_are_answered(shared_engine: LocalEngine) -> None:

@@ -26,8 +26,9 @@ class Drafting:
     def __init__(self, model: Model, most: int, pace: Pace) -> None:
         self._most = most_tokens(model, most)
         self._pace = pace
-        # All that a sequence reads must be in one batch, and every token of it wants its logits.
-        self._room = min(model.step_tokens, model.outputs)
+        # All that a sequence reads must be in one batch, and every token of it wants its logits; so may two tokens of
+        # bulk work that come along.
+        self._room = min(model.step_tokens, model.outputs - 2)
         if model.tile_tokens:
             # With more, attention on a processor takes another way.
             self._room = min(self._room, model.tile_tokens - 1)
@@ -38,13 +39,14 @@ class Drafting:
         """Gives drafts to those of them that grow. `asked` are all that read in the step, or nearly: where they are too
         many for one batch, nobody drafts."""
         certain = sum(len(asking.pending) for asking in asked)
-        if not self._most or certain >= self._room:
-            return
         growing = [asking for asking in asked if asking.grown]
+        if not self._most or not growing or certain >= self._room:
+            return
         likely = [(guess.chance, asking, guess.token) for asking in growing for guess in self._guesses(asking)]
         likely.sort(key=lambda one: -one[0])
         chances = [chance for chance, _, _ in likely[: self._room - certain]]
-        chosen = likely[: most_for_its_time(certain, chances, self._pace)]
+        apart = len(growing) == len(asked)
+        chosen = likely[: most_for_its_time(certain, chances, self._pace, may_be_apart=apart)]
         for _, asking, token in chosen:
             asking.draft = (*asking.draft, token)
         self._untold = replace(self._untold, read=self._untold.read + len(chosen))

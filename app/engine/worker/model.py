@@ -121,7 +121,8 @@ def describe(model: Any) -> str:
 def _load_model(order: Load) -> Any:
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = order.gpu_layers
-    params.use_extra_bufts = repacks()
+    # What is laid out anew cannot be locked.
+    params.use_extra_bufts = repacks() and not order.mlock
     params.load_mode = _LOAD_MODES[order.mmap, order.mlock]
     model = llama_cpp.llama_model_load_from_file(order.model.encode(), params)
     if not model:
@@ -131,8 +132,8 @@ def _load_model(order: Load) -> Any:
 
 
 def repacks() -> bool:
-    """Whether weights are laid out anew for the processor's products, which it does with 4-bit ones on x86. Not where
-    that would be for AMX: there llama.cpp aborts on Youtu-VL when it makes the context,
+    """Whether weights may be laid out anew for the processor's products, as 4-bit ones are on x86 and more on ARM. Not
+    where that would be for AMX: there llama.cpp aborts on Youtu-VL when it makes the context,
     "GGML_ASSERT(*cur_backend_id != -1) failed"."""
     return b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
 

@@ -26,10 +26,14 @@ FLAT = Pace(((1, 1.0), (2, 1.0)))
 WORTH = 1.1
 
 
-def most_for_its_time(tokens: int, chances: Sequence[float], pace: Pace) -> int:
+def most_for_its_time(tokens: int, chances: Sequence[float], pace: Pace, *, may_be_apart: bool = False) -> int:
     """How many of these to read along in a step of so many tokens that are certain: what makes the most tokens a
-    second, where that is a tenth more than without. `chances` that each is of use, the best first."""
-    best, rate, expected = 0, WORTH * tokens / pace.seconds(tokens), float(tokens)
+    second, where that is a tenth more than without. `chances` that each is of use, the best first. Without any, tokens
+    that `may_be_apart` are in steps of their own where that is quicker by a tenth (`reading.parts`)."""
+    without_s = pace.seconds(tokens)
+    if may_be_apart and tokens * pace.seconds(1) * WORTH < without_s:
+        without_s = tokens * pace.seconds(1)
+    best, rate, expected = 0, WORTH * tokens / without_s, float(tokens)
     for count, chance in enumerate(chances, 1):
         expected += chance
         better = expected / pace.seconds(tokens + count)

@@ -218,12 +218,13 @@ class Scheduler:
         by_sequence = {asking.sequence: (job, asking) for job in self._active for asking in job.asking.values()}
         urgent = [asking for job, asking in by_sequence.values() if job.urgent]
         bulk = [asking for job, asking in by_sequence.values() if not job.urgent]
-        # What might be no numbers is not guessed about: a job that is alone is so because something was not.
+        # A job that is alone may be so because of a guess.
         if not any(job.alone for job in self._active):
             self._drafting.draft(urgent if pressed else [*urgent, *bulk])
         entries = next_entries(urgent, self._model.step_tokens)
         room = self._model.step_tokens - len(entries)
-        along = next_entries(bulk, min(room, self._yielding.tokens(len(entries))) if pressed else room)
+        certain = len(entries) - sum(len(asking.draft) for asking in urgent)
+        along = next_entries(bulk, min(room, self._yielding.tokens(certain)) if pressed else room)
         if pressed:
             self._yielding.read(len(along))
         entries += along
@@ -282,9 +283,9 @@ class Scheduler:
 
     def _ask_again_alone(self, reason: Reason) -> None:
         """A step has failed: which of those in it did it shows when each is asked by itself, in cells that are wiped. A
-        job that was has failed."""
+        job that was has failed; one that has all its answers is done."""
         for job in list(self._active):
-            if job.alone:
+            if job.alone or not job.open:
                 job.fail_all(reason)
                 self._end(job)
                 continue

@@ -135,8 +135,8 @@ class Prompter:
         return [Guess(token, 0.9**place) for place, token in enumerate(tokens, 1)]
 
 
-#: Answers that grow do so in batches of their own, with drafts.
-APART = Pace(((1, 1.0), (8, 1.0), (9, 9.0)))
+#: Answers that grow do so in batches of their own.
+APART = Pace(((1, 1.0), (2, 100.0)))
 ASKED = st.lists(
     st.tuples(
         st.integers(0, 2),
@@ -162,7 +162,8 @@ def test_whatever_is_guessed_the_answers_are_the_same(
 ) -> None:
     """Of several pictures at once, some of their questions given up halfway: each ends as it does by itself without
     drafts, and all that was held is free."""
-    desk = Desk(narrow(resident, places), pace=pace)
+    desk = Desk(narrow(resident, places))
+    desk.scheduler._pace = pace
     prompter = Prompter(desk, grown, [seed for seed, *_ in asked])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Drafting, "_guesses", prompter.guesses)
@@ -213,6 +214,31 @@ def test_drafts_are_right_in_part(
     assert strayed[0] > 3
 
 
+def test_drafted_answers_grow_in_batches_of_their_own(
+    resident: Resident,
+    clean: None,
+    grown: dict[tuple[int, tuple[int, ...]], list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other control: with this pace a step is of several batches, some of them with drafts."""
+    desk, real, drafted = Desk(resident), decode.decode, [0]
+    desk.scheduler._pace = APART
+    prompter = Prompter(desk, grown, [0])
+
+    def counted(model: Model, entries: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
+        sequences = {entry.sequences[0] for entry in entries}
+        others = {sequence for job in desk.scheduler._active for sequence in job.asking} - sequences
+        drafted[0] += len(sequences) == 1 and len(entries) > 1 and bool(others)
+        return real(model, entries)
+
+    monkeypatch.setattr(Drafting, "_guesses", prompter.guesses)
+    monkeypatch.setattr(decode, "decode", counted)
+    desk.submit(make_picture(0), GROWING)
+    desk.finish()
+
+    assert drafted[0] >= 3
+
+
 def asking_of(number: int, pending: int, grown: Sequence[int] = ()) -> Asking:
     question = Prepared(number, QuestionKind.GENERATE, (1, 2), 9)
     return Asking(question, number, 5, (2,) * pending, object(), grown=list(grown))
@@ -234,7 +260,7 @@ def test_it_drafts_beside_a_question_that_is_read(resident: Resident) -> None:
 
 
 def test_no_more_is_read_than_one_batch_holds(resident: Resident) -> None:
-    model = replace(resident.model, outputs=6, tile_tokens=0)
+    model = replace(resident.model, outputs=8, tile_tokens=0)
     known = drafting_that_knows(replace(resident, model=model), 7, 8, 9, 10)
     for others in range(1, 9):
         growing = asking_of(1, 1, [7])
@@ -255,7 +281,7 @@ def test_what_may_be_no_numbers_is_asked_again_without_drafts(
     resident: Resident, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A draft whose numbers are none must not make the question fail that it was read for."""
-    held, real = GROWING[3], decode.decode
+    held, real, met = GROWING[3], decode.decode, list[int]()
     turns(desk, 1, [held])
 
     def poisoned(model: Model, entries: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
@@ -263,10 +289,12 @@ def test_what_may_be_no_numbers_is_asked_again_without_drafts(
         for sequence, logits in real(model, entries):
             if rows[sequence] > 1:
                 logits[:] = np.nan
+                met.append(sequence)
             yield sequence, logits
 
     monkeypatch.setattr(decode, "decode", poisoned)
     turns(desk, 2, [held])
 
+    assert met
     assert desk.answers(2)[0].status is Status.OK
     assert json.loads(desk.answers(2)[0].text or "") == TEXT

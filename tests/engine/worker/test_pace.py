@@ -55,3 +55,12 @@ def test_no_other_number_makes_a_tenth_more_tokens_a_second(
 
     most = max(rate(count) for count in range(len(chances) + 1))
     assert rate(chosen) == pytest.approx(most) or (chosen == 0 and most <= 1.1 * rate(0) * (1 + 1e-9))
+
+
+def test_it_is_weighed_against_steps_of_their_own_where_these_are_quicker() -> None:
+    eight_bit = Pace(((1, 3.7), (2, 10.0), (4, 15.5), (8, 16.2), (16, 17.2)))
+    chances = [0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.06, 0.06]
+
+    assert most_for_its_time(2, chances, eight_bit) > 0
+    assert most_for_its_time(2, chances, eight_bit, may_be_apart=True) == 0
+    assert most_for_its_time(2, [0.95] * 14, eight_bit, may_be_apart=True) == 14

@@ -3,6 +3,7 @@
 import ctypes
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import llama_cpp
 import numpy as np
@@ -235,6 +236,33 @@ def test_a_step_that_fails_fails_only_the_job_that_does_it(
     assert {answer.reason for answer in desk.answers(3).values()} == {"engine_fault"}
     for number in (1, 2, 4):
         assert [answer.status for answer in desk.answers(number).values()] == [Status.OK] * 4
+
+
+def test_a_job_that_has_all_its_answers_when_a_step_fails_is_done(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the step of its last answer another job's numbers are none: it is not asked again, with nothing to ask."""
+    real = decode.decode
+
+    def poisoned(model: Model, entries: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
+        for sequence, logits in real(model, entries):
+            if desk.answers(1) and any(sequence in job.asking and job.ask.job == 2 for job in desk.scheduler._active):
+                logits[:] = np.nan
+                monkeypatch.setattr(decode, "decode", real)
+            yield sequence, logits
+
+    monkeypatch.setattr(decode, "decode", poisoned)
+    held = everything_asked()[LONG]
+    desk.submit(make_picture(0), [replace(held, json_schema='{"const": "abcdefghijklmnop"}')], number=1)
+    desk.submit(make_picture(1), [held], number=2)
+    for _ in range(200):
+        desk.turn()
+        if desk.answers(1):
+            break
+
+    assert decode.decode is real, "nothing was poisoned"
+    assert desk.done(1) is not None
+    desk.finish()
+    desk.assert_empty()
+    assert desk.answers(2)[0].status is Status.OK
 
 
 def test_an_encoding_that_is_no_numbers_never_reaches_the_shared_cells(
