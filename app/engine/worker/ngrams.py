@@ -14,7 +14,7 @@ _ORDERS = (4, 3, 2, 1)
 #: A context met so often is believed without a look at shorter ones.
 _ENOUGH = 3
 _BEGINNING, _END = -2, -1
-#: In each of the two generations; one takes about 250 bytes.
+#: In each of the two generations; one takes about 150 bytes.
 _MOST_CONTEXTS = 40_000
 
 
