@@ -83,8 +83,9 @@ def _shares(given: argparse.Namespace, cases: list[Case], found: list[Times], be
 
 def _pictures_needed(given: argparse.Namespace) -> int:
     """So many that none is shown twice to the same contender."""
-    few = given.pictures_a_round
-    return 1 + given.rounds * (2 * few + sum(max(few, many) for many in given.concurrency if many > 1))
+    few: int = given.pictures_a_round
+    a_round: int = 2 * few + sum(max(few, many) for many in given.concurrency if many > 1)
+    return 1 + a_round * int(given.rounds)
 
 
 def _cases(given: argparse.Namespace, bench: Bench) -> list[Case]:
@@ -138,6 +139,7 @@ def _write(given: argparse.Namespace, cases: list[Case], found: list[Times], mor
 def pair_files(model: Path, projector: Path, shape: str | None = None) -> ModelFiles:
     """Asked in Youtu-VL's form; a `shape` of another family in that of its own template."""
     entry = load_catalogue(ROOT / "models" / "catalogue.yaml").entry(_CATALOGUED)
+    assert not isinstance(entry.chat_form, str)  # for the type checker: this entry spells its form out
     foreign = shape is not None and not isinstance(SHAPES[shape], YoutuShape)
     return ModelFiles(
         name="bench",

@@ -122,7 +122,7 @@ def measure(resident: Resident, texts: list[list[int]], given: argparse.Namespac
             batch = grown[start : start + at_once]
             found = {}
             for mouth in (plain, drafting):
-                decode.decode = mouth.told  # type: ignore[assignment]
+                decode.decode = mouth.told
                 decode.forget(resident.model, wipe=True)
                 mouth._scheduler._room.wipe()
                 found[mouth] = mouth.speak(batch, rgb)

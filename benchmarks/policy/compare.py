@@ -54,9 +54,12 @@ def uploads(ruleset: Ruleset) -> list[Upload]:
     made: list[Upload] = []
     for seed in range(10 * UPLOADS):
         found = findings(random.Random(seed))  # noqa: S311 - pictures that never were
-        facts = see(ruleset, found, CONTEXT, model_digest=None).facts.known | ruleset.program.thresholds
+        facts: dict[str, Any] = {
+            **see(ruleset, found, CONTEXT, model_digest=None).facts.known,
+            **ruleset.program.thresholds,
+        }
         if all(rule.names <= facts.keys() for rule in ruleset.program.rules):
-            made.append(Upload(found, dict(facts)))
+            made.append(Upload(found, facts))
     return made[:UPLOADS]
 
 

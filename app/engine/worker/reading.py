@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Sequence
 
 from app.engine.worker.decode import Entry
 from app.engine.worker.job import Asking
-from app.engine.worker.pace import WORTH, Pace
+from app.engine.worker.pace import Pace
 
 
 def next_entries(asked: Iterable[Asking], room: int) -> list[Entry]:
@@ -53,12 +53,10 @@ def batches(entries: Sequence[Entry], grown: Container[int], tile_tokens: int) -
 
 
 def parts(batch: Sequence[Entry], grown: Container[int], pace: Pace) -> list[list[Entry]]:
-    """The batch, or where nothing but answers grow in it and that is quicker, one for each of them: there are products
-    of two tokens that take a processor longer than two of one."""
+    """The batch, or where nothing but answers grow in it and that is quicker, one for each of them."""
     if any(entry.sequences[0] not in grown for entry in batch):
         return [list(batch)]
     each: dict[int, list[Entry]] = {}
     for entry in batch:
         each.setdefault(entry.sequences[0], []).append(entry)
-    apart_s = sum(pace.seconds(len(entries)) for entries in each.values())
-    return list(each.values()) if apart_s * WORTH < pace.seconds(len(batch)) else [list(batch)]
+    return list(each.values()) if pace.parted([len(entries) for entries in each.values()]) else [list(batch)]

@@ -64,3 +64,14 @@ def test_it_is_weighed_against_steps_of_their_own_where_these_are_quicker() -> N
     assert most_for_its_time(2, chances, eight_bit) > 0
     assert most_for_its_time(2, chances, eight_bit, may_be_apart=True) == 0
     assert most_for_its_time(2, [0.95] * 14, eight_bit, may_be_apart=True) == 14
+
+
+def test_steps_of_their_own_are_quicker_only_by_a_tenth() -> None:
+    eight_bit = Pace(((1, 3.7), (2, 10.0), (4, 15.5), (8, 16.2), (16, 17.2)))
+
+    assert eight_bit.parted([1, 1])
+    assert eight_bit.parted([1] * 3)
+    assert not eight_bit.parted([1] * 5)
+    assert not eight_bit.parted([2])
+    assert not PROCESSOR.parted([1, 1])
+    assert not FLAT.parted([1, 1])
