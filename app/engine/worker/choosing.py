@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.engine.worker.words import Logits, log_softmax
+from app.engine.worker.words import Logits, log_probability, log_total
 
 
 class Choosing:
@@ -24,15 +24,15 @@ class Choosing:
     def hear(self, logits: Logits) -> bool | None:
         """What the model says after a token. True when the question, or the word it was reading, is complete; None for
         numbers that are none."""
-        logs = log_softmax(logits)
-        if logs is None:
+        total = log_total(logits)
+        if total is None:
             return None
         if self._reading is None:
-            self.log_choices = [float(logs[tokens[0]]) for tokens in self._choices]
+            self.log_choices = [log_probability(logits[tokens[0]], total) for tokens in self._choices]
             return True
         tokens = self._choices[self._reading]
         self._heard += 1
-        self.log_choices[self._reading] += float(logs[tokens[self._heard]])
+        self.log_choices[self._reading] += log_probability(logits[tokens[self._heard]], total)
         return self._heard == len(tokens) - 1
 
     def next_word(self) -> tuple[int, ...] | None:

@@ -79,13 +79,16 @@ def _batches(entries: Sequence[Entry], tokens: int, outputs: int) -> Iterator[li
 def _decode_batch(model: Model, entries: Sequence[Entry]) -> Iterator[tuple[int, Logits]]:
     batch = llama_cpp.llama_batch_init(len(entries), 0, max(len(one.sequences) for one in entries))
     try:
+        # Each look at a field makes a pointer anew.
+        token, pos, n_seq_id, seq_id, wanted = batch.token, batch.pos, batch.n_seq_id, batch.seq_id, batch.logits
         for index, one in enumerate(entries):
-            batch.token[index] = one.token
-            batch.pos[index] = one.position
-            batch.n_seq_id[index] = len(one.sequences)
+            token[index] = one.token
+            pos[index] = one.position
+            n_seq_id[index] = len(one.sequences)
+            own = seq_id[index]
             for place, sequence in enumerate(one.sequences):
-                batch.seq_id[index][place] = sequence
-            batch.logits[index] = bool(one.wanted)
+                own[place] = sequence
+            wanted[index] = bool(one.wanted)
         batch.n_tokens = len(entries)
         code = llama_cpp.llama_decode(model.context, batch)
         if code != 0:

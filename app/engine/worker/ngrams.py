@@ -5,7 +5,7 @@ a fair guess at what it says after them now. This is the n-gram lookup of specul
 with Reference, 2023; llama.cpp's `lookup` example; Oliaro et al., SuffixDecoding, 2024.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -108,7 +108,9 @@ class Ngrams:
         self._young[key] = met
 
 
-def _contexts(begin: int, said: Sequence[int], end: int) -> list[int]:
+def _contexts(begin: int, said: Sequence[int], end: int) -> Iterator[int]:
     """Keys of those before `end`, the longest first. Two that share one by chance are taken for one, which costs a
     wrong guess."""
-    return [hash((begin, *said[end - order : end])) for order in _ORDERS if order <= end]
+    for order in _ORDERS:
+        if order <= end:
+            yield hash((begin, *said[end - order : end]))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from app.engine.worker.resident import Resident
-from app.engine.worker.words import WordTokens, log_probabilities, word_tokens
+from app.engine.worker.words import WordTokens, log_probabilities, log_total, word_tokens
 from app.errors import ModelFileCorrupt
 
 TOKENS = WordTokens(yes=(0, 1), no=(2, 3, 4))
@@ -82,7 +82,27 @@ def test_logarithms_are_those_of_the_softmax(logits: np.ndarray) -> None:
         expected += float(logits[list(side)].max()) - float(logits.max()) - math.log(sum(exact))
         assert log_p == pytest.approx(expected, abs=1e-6)
         assert log_p <= 1e-12
-    assert math.exp(found[0]) + math.exp(found[1]) <= 1 + 1e-9
+    assert math.exp(found[0]) + math.exp(found[1]) <= 1 + 1e-6
+
+
+def test_a_whole_vocabulary_adds_up() -> None:
+    """Of more tokens than are worked on at once, and not a multiple of them."""
+    logits = (4 * np.random.default_rng(3).standard_normal(50_003)).astype(np.float32)
+    logits[TOKENS.yes[0]] = 21.0
+
+    found = log_total(logits)
+
+    assert found == pytest.approx(math.log(np.exp(logits.astype(np.float64)).sum()), abs=1e-6)
+
+
+def test_what_is_certain_is_no_more_than_that() -> None:
+    logits = np.full(100_000, -300.0, np.float32)
+    logits[TOKENS.yes[0]] = 17.3
+
+    found = log_probabilities(logits, TOKENS)
+
+    assert found is not None
+    assert found[0] == 0.0
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
