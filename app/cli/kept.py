@@ -1,7 +1,7 @@
-"""What a service has kept, for commands that only look at it, beside a service that may be running."""
+"""What a service has kept, for commands beside one that may be running, and of another version."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from app.audit.ports import AuditLog
 from app.errors import ConfigurationError
@@ -21,8 +21,8 @@ async def open_audit_log(settings: Settings) -> AsyncIterator[AuditLog]:
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """Raises StoreUnavailable, and ConfigurationError also where no service has kept a database: an empty one would
-    look like nothing to find."""
+    """Raises StoreUnavailable, and ConfigurationError where the service is of another version or none has kept a
+    database: an empty one would look like nothing to find."""
     configure_logs(level="error", as_json=settings.log_json)
     url = settings.database
     path = sqlite_path(driver_url(url))
@@ -30,9 +30,6 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         raise ConfigurationError(
             f"there is no database at {path}: PORTCULLIS_DATA_DIR and PORTCULLIS_DATABASE_URL must be the service's"
         )
-    database = Database(url)
-    await database.start()
-    try:
+    async with aclosing(Database(url)) as database:
+        await database.start_beside()
         yield database
-    finally:
-        await database.aclose()

@@ -5,12 +5,13 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import typer
 from rich.console import Console
 
 from app.cli.kept import open_database
+from app.cli.retention import told_of
 from app.cli.settings import load_settings
 from app.domain import Outcome
 from app.errors import ConfigurationError, PolicyInvalid, PolicyTestsFailed
@@ -19,7 +20,7 @@ from app.policy.shadow import ShadowPolicy, shadow_path
 from app.policy.shadow_report import ShadowReport, ShadowReports, report_on
 from app.policy.since import since_when
 from app.settings import Settings
-from app.store import SqlRulesets, SqlShadow
+from app.store import Database, SqlRulesets, SqlShadow
 
 _AUTHOR = "command line"
 _SHOWN_EXAMPLES = 3
@@ -41,8 +42,8 @@ def set_shadow(
     except OSError as fault:
         raise ConfigurationError(f"{policy} cannot be read: {fault.strerror}") from fault
 
-    async def work(shadow: ShadowPolicy, _: SqlShadow, __: LiveRuleset) -> str:
-        entry = await shadow.put(data, author=_AUTHOR, why=why)
+    async def work(node: _Node) -> str:
+        entry = await node.shadow.put(data, author=_AUTHOR, why=why)
         return f"tried from now on: {entry.policy_digest}"
 
     _print(_run(work))
@@ -52,10 +53,10 @@ def set_shadow(
 def show() -> None:
     """Print the policy that is tried."""
 
-    async def work(shadow: ShadowPolicy, _: SqlShadow, __: LiveRuleset) -> str:
-        for problem in shadow.status.problems:
+    async def work(node: _Node) -> str:
+        for problem in node.shadow.status.problems:
             Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(problem.render())
-        entry = shadow.status.entry
+        entry = node.shadow.status.entry
         return entry.policy or "" if entry else "there is no shadow policy\n"
 
     typer.echo(_run(work), nl=False)
@@ -70,8 +71,8 @@ def report(
     """What the shadow policy, and the shadow rules of the live one, would have changed."""
     start = since_when(since, datetime.now(UTC))
 
-    async def work(shadow: ShadowPolicy, store: SqlShadow, live: LiveRuleset) -> ShadowReports:
-        return await report_on(store, shadow=shadow.status.entry, live=live.current, since=start)
+    async def work(node: _Node) -> ShadowReports:
+        return await report_on(node.store, shadow=node.shadow.status.entry, live=node.live.current, since=start)
 
     found = _run(work)
     if as_json:
@@ -97,25 +98,38 @@ def promote(
 ) -> None:
     """Make the shadow policy the live one, and try nothing any more. Exit code 1: policy tests fail."""
 
-    async def work(shadow: ShadowPolicy, _: SqlShadow, __: LiveRuleset) -> str:
-        done = await shadow.promote(expected=if_match, shadow=digest, author=_AUTHOR, why=why, force=force)
-        return f"in force: {done.activation.policy_digest}, version {done.activation.seq}"
+    async def work(node: _Node) -> list[str]:
+        tried = node.shadow.current
+        pictures = () if tried is None else await told_of(node.settings, node.database, node.live, tried)
+        done = await node.shadow.promote(expected=if_match, shadow=digest, author=_AUTHOR, why=why, force=force)
+        return [f"in force: {done.activation.policy_digest}, version {done.activation.seq}", *pictures]
 
-    _print(_run(work))
+    for line in _run(work):
+        _print(line)
 
 
 @commands.command("remove")
 def remove(why: Why = None) -> None:
     """Try it no longer. What was compared is kept."""
 
-    async def work(shadow: ShadowPolicy, _: SqlShadow, __: LiveRuleset) -> str:
-        await shadow.remove(author=_AUTHOR, why=why)
+    async def work(node: _Node) -> str:
+        await node.shadow.remove(author=_AUTHOR, why=why)
         return "nothing is tried any more"
 
     _print(_run(work))
 
 
-def _run(work: Callable[[ShadowPolicy, SqlShadow, LiveRuleset], Awaitable[T]]) -> T:
+class _Node(NamedTuple):
+    """What a command works with, as one more node of the service."""
+
+    settings: Settings
+    database: Database
+    live: LiveRuleset
+    store: SqlShadow
+    shadow: ShadowPolicy
+
+
+def _run(work: Callable[[_Node], Awaitable[T]]) -> T:
     try:
         return asyncio.run(_at_work(load_settings(), work))
     except (PolicyInvalid, PolicyTestsFailed) as problems:
@@ -123,7 +137,7 @@ def _run(work: Callable[[ShadowPolicy, SqlShadow, LiveRuleset], Awaitable[T]]) -
         raise typer.Exit(1) from problems
 
 
-async def _at_work(settings: Settings, work: Callable[[ShadowPolicy, SqlShadow, LiveRuleset], Awaitable[T]]) -> T:
+async def _at_work(settings: Settings, work: Callable[[_Node], Awaitable[T]]) -> T:
     async with open_database(settings) as database:
         live = LiveRuleset(settings.policy, settings.rules_dir, store=SqlRulesets(database))
         if not await live.follow():
@@ -131,7 +145,7 @@ async def _at_work(settings: Settings, work: Callable[[ShadowPolicy, SqlShadow, 
         store = SqlShadow(database)
         shadow = ShadowPolicy(shadow_path(settings.policy), live, store=store)
         await shadow.follow()
-        return await work(shadow, store, live)
+        return await work(_Node(settings, database, live, store, shadow))
 
 
 def _print_report(what: str, report: ShadowReport) -> None:

@@ -82,10 +82,13 @@ class Database:
                 self._file = _OpenFile(path)
             await upgrade(self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}))
 
-    async def start_to_read(self) -> None:
-        """Leave everything as it is: the database is that of a service, which may be of another version. Raises
+    async def start_beside(self) -> None:
+        """Leave the tables as they are: the database is that of a service, which may be of another version. Raises
         ConfigurationError where it is, and StoreUnavailable."""
+        path = sqlite_path(self._url)
         with _translated():
+            if path is not None:
+                self._file = _OpenFile(path)
             await require_current(self._engine)
 
     async def aclose(self) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,14 @@ async def _serve_once(folder: Path) -> None:
     await database.aclose()
 
 
+async def _passed_twelve_hours_ago(folder: Path) -> None:
+    database = Database(f"sqlite:///{folder / 'portcullis.db'}")
+    await database.start()
+    passed = samples.record(outcome=Outcome.PASS, at=datetime.now(UTC) - timedelta(hours=12))
+    await SqlDecisionStore(database).record(passed, [], None)
+    await database.aclose()
+
+
 async def _compared(folder: Path, digest: str) -> str:
     database = Database(f"sqlite:///{folder / 'portcullis.db'}")
     made = await SqlDecisionStore(database).record(samples.record(outcome=Outcome.REVIEW), [], None)
@@ -81,6 +91,18 @@ def test_a_policy_is_set_shown_reported_and_promoted(run: Run, folder: Path) -> 
     assert f"in force: {digest}, version 2" in run("promote", "--digest", digest).output
     with pytest.raises(NotFound):
         run("remove")
+
+
+def test_promoting_says_which_pictures_it_would_delete(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTCULLIS_RETENTION_GRACE_HOURS", "1")
+    asyncio.run(_passed_twelve_hours_ago(folder))
+    (folder / "brief.yaml").write_text(POLICY.replace("defaults:\n", "defaults:\n  retention: {passed_hours: 1}\n"))
+    run("set", str(folder / "brief.yaml"))
+
+    told = run("promote").output
+
+    assert "in force: sha256:" in told
+    assert re.search(r"1 stored pictures would be deleted from \S+ \S+ UTC on, though kept by now: 1 passed by", told)
 
 
 def test_failing_tests_and_problems_are_exit_code_1(run: Run, folder: Path) -> None:
