@@ -35,7 +35,8 @@ class Orientation:
 
     @classmethod
     def of(cls, image: Image.Image) -> "Orientation":
-        """Damaged EXIF means upright, as browsers have it."""
+        """Of a picture that is loaded: else Pillow may load it for this, and what is wrong with its pixels would look
+        like damaged EXIF. That means upright, as browsers have it."""
         try:
             value = image.getexif().get(_EXIF_ORIENTATION, 1)
             return cls(_UPRIGHT.get(value))

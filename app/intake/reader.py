@@ -11,6 +11,7 @@ from PIL import Image as Pil
 
 from app.domain import Frame, Image, ImageFacts
 from app.errors import DecodeFailed, PictureTooLarge, PictureTooSmall, TruncatedPicture, UploadError
+from app.intake.checksums import check_sums
 from app.intake.derived import pdq, preview
 from app.intake.length import check_length
 from app.intake.limits import IntakeLimits
@@ -50,6 +51,7 @@ class _Source:
 def decode_picture(data: bytes, picture_format: PictureFormat, sha256: str, seed: bytes, limits: IntakeLimits) -> Image:
     """Raises only UploadError subclasses. `seed` decides which frames of an animation are sampled."""
     check_length(data, picture_format)
+    check_sums(data, picture_format)
     Pil.MAX_IMAGE_PIXELS = limits.max_frame_pixels
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
@@ -73,7 +75,7 @@ def _sources(
     _check_size(image, limits)
     total = 1 if picture_format in _STILL else getattr(image, "n_frames", 1)
     if total == 1:
-        return 1, [_read_frame(image, 0, Orientation.of(image), limits, limits.work_frame_pixels)]
+        return 1, [_read_frame(image, 0, limits, limits.work_frame_pixels)]
     return total, _sampled(image, total, picture_format, seed, limits)
 
 
@@ -89,13 +91,15 @@ def _check_size(image: Pil.Image, limits: IntakeLimits) -> None:
 
 
 def _read_frame(
-    image: Pil.Image, index: int, orientation: Orientation, limits: IntakeLimits, max_pixels: int
+    image: Pil.Image, index: int, limits: IntakeLimits, max_pixels: int, orientation: Orientation | None = None
 ) -> _Source:
+    """The file's own orientation where none is given."""
     _check_size(image, limits)
     width, height = image.size
     size = working_size(width, height, max_short_side_px=limits.work_side_px, max_pixels=max_pixels)
     image.draft(None, size)  # lets JPEG decode at a half, a quarter or an eighth
     image.load()
+    orientation = orientation or Orientation.of(image)
     if orientation.swaps_sides:
         width, height = height, width
     looked_at = orientation.apply(scaled(to_8_bit(image), size))
@@ -108,6 +112,7 @@ def _sampled(
 ) -> list[_Source]:
     canvas = image.width * image.height
     _check_animation(total, canvas, limits)
+    image.load()
     orientation = Orientation.of(image)
     at_most = max(2, min(limits.max_frames, limits.max_total_pixels // canvas))
     order = sample_frames(total, at_most, seed)
@@ -119,7 +124,7 @@ def _sampled(
             raise PictureTooLarge(f"The animation takes longer than {limits.timeout_s:g} s to decode.")
         image.seek(index)
         if index in order:
-            sources[index] = _read_frame(image, index, orientation, limits, max_pixels)
+            sources[index] = _read_frame(image, index, limits, max_pixels, orientation)
         else:
             image.load()
     return _affordable([sources[index] for index in order], limits.max_frames)

@@ -38,6 +38,34 @@ def test_a_header_and_nothing_more(picture_format: str) -> None:
         decode(encode(scene(), picture_format)[:40])
 
 
+@pytest.mark.parametrize("place", [0.05, 0.3, 0.5, 0.9])
+def test_a_png_with_a_flipped_byte_is_never_what_came_before_it(place: float) -> None:
+    data = bytearray(encode(scene(), "PNG"))
+    data[int(place * len(data))] ^= 0xFF
+    with pytest.raises(DecodeFailed):
+        decode(bytes(data))
+
+
+@pytest.mark.parametrize("place", [0.05, 0.3, 0.5])
+def test_a_png_whose_checksums_fit_but_whose_pixels_do_not(place: float) -> None:
+    """What stands before the fault can be decoded, and must not be all that is looked at."""
+    data = encode(scene(), "PNG")
+    begin = data.index(b"IDAT")
+    body = bytearray(data[begin + 4 : begin + 4 + int.from_bytes(data[begin - 4 : begin])])
+    at = int(place * len(body))
+    body[at : at + 40] = b"\xff" * 40
+    with pytest.raises((TruncatedPicture, DecodeFailed)):
+        decode(data[: begin - 4] + png_chunk(b"IDAT", bytes(body)) + png_chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("kind", [b"fdAT", b"fcTL"])
+def test_a_damaged_frame_of_an_animation(kind: bytes) -> None:
+    data = bytearray(animation(steps(4), "PNG"))
+    data[data.rindex(kind) + 6] ^= 0xFF
+    with pytest.raises((TruncatedPicture, DecodeFailed)):
+        decode(bytes(data))
+
+
 @pytest.mark.parametrize("data", [b"hello, world", b"\0" * 100, b"PK\x03\x04zip", b"\xff\xd8", b"RIFF\0\0\0\0WAVEfmt "])
 def test_not_a_picture(data: bytes) -> None:
     with pytest.raises(NotAPicture):
