@@ -1,11 +1,13 @@
 """The demonstration pair, and engines that really run it."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from app.engine.base import AnswerWords, EngineConfig, ModelFiles
 from app.engine.catalogue import Catalogue, load_catalogue, resolve
@@ -104,7 +106,18 @@ async def own_engine(demo_config: EngineConfig) -> AsyncIterator[LocalEngine]:
 
 @pytest.fixture(scope="session")
 def remote_config(demo: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteConfig]:
-    """Of a server that really runs the demonstration pair."""
+    """Of a server that really runs the demonstration pair; or of the one that `TEST_ENGINE_URL` names, whatever it
+    runs."""
+    if url := os.environ.get("TEST_ENGINE_URL"):
+        key = os.environ.get("TEST_ENGINE_KEY")
+        yield RemoteConfig(
+            url=server_url(url),
+            words=demo.words,
+            key=SecretStr(key) if key else None,
+            model_digest=demo.model_digest,
+            top_logprobs=int(os.environ.get("TEST_ENGINE_TOP_LOGPROBS", "20")),
+        )
+        return
     with llama_cpp_server(demo, tmp_path_factory.mktemp("server") / "log.txt") as url:
         # So long a list holds the words of any choice: this model thinks little of some.
         yield RemoteConfig(

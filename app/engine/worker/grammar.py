@@ -29,6 +29,7 @@ class Grammar:
             raise BrokenGrammar
         ends = (llama_cpp.llama_vocab_eos(tokenizer.vocab), llama_cpp.llama_vocab_eot(tokenizer.vocab))
         self._ends = [int(end) for end in ends if end >= 0 and tokenizer.ends_generation(end)]
+        self._unknown_ends = np.array(sorted(tokenizer.unknown_ends), np.int64)
 
     def choose(self, logits: Logits) -> int | None:
         """The likeliest token that the grammar allows; one that ends the answer where it may end. None when there is
@@ -62,7 +63,11 @@ class Grammar:
     def _best_of(self, tokens: NDArray[np.int64], logits: NDArray[Any]) -> int | None:
         candidates = np.zeros(tokens.size, _CANDIDATE)
         candidates["id"], candidates["logit"] = tokens, logits
+        if self._ends:
+            # To llama.cpp these are text, which fits where an answer may not end, and does not where it may.
+            candidates["id"][np.isin(tokens, self._unknown_ends)] = self._ends[0]
         self._refuse(candidates)
+        candidates["id"] = tokens
         for place in np.argsort(-candidates["logit"], kind="stable"):
             token = int(candidates["id"][place])
             if candidates["logit"][place] == -np.inf:

@@ -197,8 +197,8 @@ class Job:
 
     def answer_json(self, number: int, pieces: Iterable[bytes], *, whole: bool) -> None:
         """Whole or not at all: half an object says nothing."""
-        text = b"".join(pieces).decode("utf-8", "replace")
-        if not whole or not _is_json(text):
+        text = _json_of(b"".join(pieces)) if whole else None
+        if text is None:
             self.fail(number, Reason.SCHEMA_NOT_MET)
         else:
             self._answer(Answered(job=self.ask.job, number=number, status=Status.OK, text=text))
@@ -242,12 +242,14 @@ class Job:
             self._say(answered)
 
 
-def _is_json(text: str) -> bool:
+def _json_of(written: bytes) -> str | None:
+    """Bytes that are no UTF-8 would become more characters than the schema's grammar counted."""
     try:
+        text = written.decode()
         json.loads(text)
     except ValueError:
-        return False
-    return True
+        return None
+    return text
 
 
 def _tokenized(tokenizer: Tokenizer, question: AskedQuestion, ending: str, room: int) -> plan.Prepared | None:

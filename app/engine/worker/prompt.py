@@ -77,6 +77,11 @@ class Tokenizer:
         first = self.form(after_answer)[:1]
         self._ends = frozenset(token for token in first if self._is_control(token))
 
+    @property
+    def unknown_ends(self) -> frozenset[int]:
+        """Tokens that end an answer though the vocabulary does not say so."""
+        return frozenset(end for end in self._ends if not llama_cpp.llama_vocab_is_eog(self.vocab, end))
+
     def is_special(self, token: int) -> bool:
         return bool(_attributes(self.vocab, token) & _SPECIAL) or self.ends_generation(token)
 

@@ -189,8 +189,9 @@ class Scheduler:
         except StopIteration:
             job.way_in = None
         except picture.UnusableEncoding:
-            job.way_in = None
+            # At once: its questions would be read in a sequence that has no picture.
             job.fail_all(Reason.NON_FINITE)
+            self._end(job)
         self._worked_on(job, began)
 
     def _rests(self, job: Job, now: float) -> bool:
@@ -233,8 +234,11 @@ class Scheduler:
         for part in [part for batch in together for part in parts(batch, grown, self._pace)]:
             for sequence, logits in decode.decode(self._model, part):
                 job, asking = by_sequence[sequence]
-                # Done, or its draft went another way than its answer: what was read after that says nothing.
-                if job.asking.get(sequence) is asking and not asking.strayed:
+                if job.asking.get(sequence) is not asking:
+                    # Done: what was read after that, perhaps in a batch of its own, must not be in the way of the next.
+                    decode.drop(self._model, sequence)
+                # Where its draft went another way than its answer, what was read after that says nothing.
+                elif not asking.strayed:
                     self._heed(job, asking, logits)
 
     def _ask_what_fits(self, job: Job, *, one: bool) -> None:

@@ -22,7 +22,7 @@ _VISION_WIDTH, _VISION_LAYERS, _VISION_HEADS, _VISION_FF, _PATCH_PX = 32, 2, 2, 
 _EPS = 1e-6
 CONTEXT_LENGTH = 4096
 
-_QWEN_TEMPLATE = (
+QWEN_TEMPLATE = (
     "{% for message in messages %}"
     "{% if loop.first and message['role'] != 'system' %}<|im_start|>system\nYou are helpful.<|im_end|>\n{% endif %}"
     "<|im_start|>{{ message['role'] }}\n"
@@ -105,7 +105,7 @@ def _qwen2vl(width: int) -> Part:
     for index in range(LAYERS):
         for part in "qkv":
             weights.vector(f"blk.{index}.attn_{part}.bias", width, 0.0)
-    return metadata | vocabulary | {"tokenizer.chat_template": _QWEN_TEMPLATE}, weights
+    return metadata | vocabulary | {"tokenizer.chat_template": QWEN_TEMPLATE}, weights
 
 
 def _llava(width: int) -> Part:
@@ -165,7 +165,7 @@ def _mamba(width: int) -> Part:
         weights.tensors[f"{at}ssm_a"] = np.full((inner, state), -1.0, np.float32)
         weights.vector(f"{at}ssm_d", inner, 1.0)
         weights.matrix(f"{at}ssm_out.weight", width, inner)
-    return metadata | vocabulary | {"tokenizer.chat_template": _QWEN_TEMPLATE}, weights
+    return metadata | vocabulary | {"tokenizer.chat_template": QWEN_TEMPLATE}, weights
 
 
 def _text_metadata(architecture: str, width: int) -> dict[str, object]:

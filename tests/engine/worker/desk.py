@@ -86,6 +86,8 @@ class Desk:
         if not waiting or any(job.alone for job in (*waiting, *active)) or len(stay) == self.places:
             return None
         first = min(waiting, key=lambda job: job.urgency)
+        if any(job.urgency < first.urgency for job in self.scheduler._waiting if not job.prepared):
+            return None  # looked at in the turn, and let in before it
         accounts = [job.account for job in stay if job.account is not None]
         cells = self.model.context_tokens - len(self.scheduler._room._opening or ()) - sum(a.cells for a in accounts)
         sequences = self.model.sequences - 1 - sum(account.sequences for account in accounts)

@@ -34,8 +34,8 @@ ARCHITECTURES = ("qwen2vl", "llava", "gemma3")
 BOUND = 0.015
 
 
-def loaded(name: str, folder: Path) -> Resident:
-    model, projector = write_pair(name, folder)
+def loaded(name: str, folder: Path, *, template: str = "its own") -> Resident:
+    model, projector = write_pair(name, folder, template=template)
     files = ModelFiles(
         name=name,
         model=model,

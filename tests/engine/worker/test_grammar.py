@@ -1,7 +1,8 @@
 """Answers held by a grammar: they parse, meet the schema, and leave the questions beside them as they are."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import llama_cpp
 import numpy as np
@@ -13,10 +14,14 @@ from app.domain import Question, QuestionKind, Status
 from app.engine.schema import schema_grammar
 from app.engine.worker import decode
 from app.engine.worker.grammar import BrokenGrammar, Grammar
+from app.engine.worker.model import Model
 from app.engine.worker.protocol import AskedQuestion
 from app.engine.worker.resident import Resident
+from app.engine.worker.words import Logits
 from tests.engine.jobs import BOUND, caption, picture, probes
+from tests.engine.tiny.pairs import QWEN_TEMPLATE
 from tests.engine.worker.desk import Desk, run
+from tests.engine.worker.test_architectures import loaded
 
 REPORT = {
     "type": "object",
@@ -268,3 +273,56 @@ def test_llama_cpp_is_given_what_it_takes() -> None:
     fields = dict(llama_cpp.llama_token_data._fields_)
     assert list(_CANDIDATE.names or ()) == list(fields)
     assert _CANDIDATE.itemsize == __import__("ctypes").sizeof(llama_cpp.llama_token_data)
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"), [({"type": "string", "maxLength": 40}, f'"{"1" * 40}"'), ({"type": "integer"}, "1")]
+)
+@pytest.mark.parametrize("end", ["<|vision_end|>", "<|im_end|>"])
+def test_an_answer_ends_with_the_form_s_own_token_where_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, schema: object, text: str
+) -> None:
+    """The first of these is text to llama.cpp, whose vocabulary does not know it as an end."""
+    resident = loaded("qwen2vl", tmp_path, template=end.join(QWEN_TEMPLATE.rsplit("<|im_end|>", 1)))
+    (token,) = resident.tokenizer.form(end)
+    assert resident.tokenizer.ends_generation(token)
+    real = decode.decode
+
+    def eager(model: Model, entries: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
+        """It would end anywhere; else it says ones, and closes a text."""
+        for sequence, logits in real(model, entries):
+            said = np.array(logits)
+            said[token] = 50
+            said[list(resident.tokenizer.plain("1"))] = 40
+            said[list(resident.tokenizer.plain('"'))] = 30
+            yield sequence, said
+
+    monkeypatch.setattr(decode, "decode", eager)
+
+    answer = run(resident, picture(0), [asked_for(schema, 60)])[0]
+
+    assert (answer.status, answer.text) == (Status.OK, text)
+
+
+def test_bytes_that_are_no_text_meet_no_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """llama.cpp takes four of them for one character; read leniently they would be more than the schema allows."""
+    resident = loaded("qwen2vl", tmp_path)
+    tokenizer = resident.tokenizer
+    plain = (token for token in range(resident.model.vocab_tokens) if not tokenizer.is_special(token))
+    single = {piece: token for token in plain if len(piece := tokenizer.piece(token)) == 1}
+    due = [single[bytes([byte])] for byte in b'"\xf7\xf7\xf7\xf7"']
+    due.append(tokenizer.form("<|im_end|>")[0])
+    real = decode.decode
+
+    def told(model: Model, entries: Sequence[decode.Entry]) -> Iterator[tuple[int, Logits]]:
+        for sequence, logits in real(model, entries):
+            said = np.zeros_like(logits)
+            said[due.pop(0)] = 50
+            yield sequence, said
+
+    monkeypatch.setattr(decode, "decode", told)
+
+    answer = run(resident, picture(0), [asked_for({"type": "string", "maxLength": 2}, 30)])[0]
+
+    assert (answer.status, answer.reason) == (Status.FAILED, "schema_not_met")
+    assert not due
