@@ -142,6 +142,7 @@ def build(settings: Settings) -> Portcullis:
         seal_interval_s=settings.seal_interval_s,
         terms=retention.terms,
         knows_terms=lambda: ruleset.is_newest,
+        announce=retention.announce,
     )
     backtests = Backtests(
         SqlArchive(database),

@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 _LEASES_EVERY_S = 10.0
 _GAUGES_EVERY_S = 15.0
 _RETENTION_EVERY_S = 300.0
+#: Whoever saved a file that shortens it looks at the log soon, if at all.
+_ANNOUNCED_EVERY_S = 20.0
 _UNCLAIMED_EVERY_S = 6 * 3600.0
 #: How long jobs may finish what they are at when the service stops. All of them can be interrupted and go on later.
 _SHUTDOWN_GRACE_S = 10.0
@@ -178,15 +180,18 @@ def build_scheduler(
     seal_interval_s: float,
     terms: Callable[[], Awaitable[Sequence[Keeping]]],
     knows_terms: Callable[[], bool],
+    announce: Callable[[], Awaitable[None]],
     clock: Callable[[], datetime] = _utc_now,
 ) -> Scheduler:
     """Sealing and gauges run on every node: sealers take turns by themselves, and gauges are each node's own. A node
-    that does not know the `terms` leaves retention to others."""
+    that does not know the `terms` leaves retention to others. `announce` says what they will delete, also while nothing
+    is deleted yet."""
     steady = SteadyClock(clock)
     retention = Retention(records, files, terms=terms, clock=clock, steady=steady.is_steady)
     jobs = (
         Job("seal_audit", seal_interval_s, lambda: seal_audit(audit)),
         Job("refresh_gauges", _GAUGES_EVERY_S, lambda: refresh_gauges(audit, desk)),
+        Job("announce_retention", _ANNOUNCED_EVERY_S, announce, ready=knows_terms),
         Job("expire_leases", _LEASES_EVERY_S, desk.expire_leases, one_node=True),
         Job(
             "remove_expired_evidence",

@@ -65,6 +65,11 @@ class RetentionTerms:
         await self._announce(reigns)
         return now, longest
 
+    async def announce(self) -> None:
+        """Log once, where the policy in force deletes what one before would keep, when that begins. Raises what `terms`
+        raises."""
+        await self._announce(await self._reigns())
+
     async def change(self, candidate: Outline, before: Outline | None = None) -> RetentionChange | None:
         """What putting the candidate in force now changes against `before`, or the policy in force; None where it keeps
         all pictures as long."""

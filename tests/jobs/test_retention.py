@@ -272,6 +272,21 @@ async def test_a_shorter_time_counts_when_its_grace_is_over(world: World, edited
     assert await edited.retention.remove_expired() == 1
 
 
+async def test_a_shorter_time_is_announced_before_anything_is_deleted(world: World, edited: Edited) -> None:
+    """For an hour after its start a node deletes nothing, and would say nothing."""
+    await world.uploaded(b"rejected", Outcome.REJECT)
+    world.clock.forward(timedelta(days=8))
+    with capture_logs() as logs:
+        await edited.terms.announce()
+        await edited.says("{rejected_days: 7}")
+        for _ in range(2):
+            await edited.terms.announce()
+
+    assert [(one["action"], one["pictures"]) for one in logs if one["log_level"] == "warning"] == [
+        ("retention_shortened", 1)
+    ]
+
+
 async def test_a_slip_that_is_mended_within_the_grace_deletes_nothing(world: World, edited: Edited) -> None:
     await edited.says("{rejected_days: 180}")
     world.clock.forward(timedelta(days=2))

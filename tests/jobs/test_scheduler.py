@@ -80,6 +80,10 @@ async def _terms() -> list[Keeping]:
     return [samples.keeping()]
 
 
+async def _announce() -> None:
+    pass
+
+
 async def test_everything_runs_by_itself(database: Database, tmp_path: Path, clock: Clock) -> None:
     """The whole set of jobs on their own schedule: what waits is done soon after the start."""
     log = SqlAuditLog(database)
@@ -97,6 +101,7 @@ async def test_everything_runs_by_itself(database: Database, tmp_path: Path, clo
         seal_interval_s=_SHORTEST_S,
         terms=_terms,
         knows_terms=lambda: True,
+        announce=_announce,
         clock=clock,
     )
 
@@ -117,6 +122,11 @@ async def test_retention_is_left_to_a_node_that_can(
     database: Database, tmp_path: Path, clock: Clock, hours: int, knows_terms: bool
 ) -> None:
     started_s = time.monotonic()
+    announced: list[None] = []
+
+    async def announce() -> None:
+        announced.append(None)
+
     scheduler = build_scheduler(
         audit=SqlAuditLog(database),
         desk=ReviewDesk(SqlCaseStore(database), lease_s=900, clock=clock),
@@ -126,6 +136,7 @@ async def test_retention_is_left_to_a_node_that_can(
         seal_interval_s=1.0,
         terms=_terms,
         knows_terms=lambda: knows_terms,
+        announce=announce,
         clock=clock,
     )
     clock.forward(timedelta(hours=hours))
@@ -134,6 +145,7 @@ async def test_retention_is_left_to_a_node_that_can(
         await scheduler.run_turn(job)
     left = await SqlTicks(database).last("remove_expired_evidence") is None
     assert left == (not hours or not knows_terms)
+    assert len(announced) == knows_terms, "it is said also while nothing is deleted"
 
 
 async def test_a_job_that_fails_is_logged_and_runs_again(database: Database) -> None:
