@@ -21,10 +21,11 @@ from app.policy.standing import Replaced
 
 YAML = "application/yaml"
 MAX_BODY_BYTES = 2 * 1024 * 1024
-#: `curl --data-binary` says form-urlencoded unless told otherwise; the body is YAML all the same.
-_CHECKED_TYPES = frozenset(
-    {YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", "application/x-www-form-urlencoded", ""}
-)
+#: `curl --data-binary` says so unless told otherwise; the body is YAML all the same.
+_FORM = "application/x-www-form-urlencoded"
+_CHECKED_TYPES = frozenset({YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", _FORM, ""})
+#: No policy is one line so long.
+_LONG_LINE_BYTES = 200
 
 
 class PolicyReport(BaseModel):
@@ -232,7 +233,10 @@ async def activated(done: Replaced, retention: RetentionTerms) -> PolicyActivate
 async def policy_bytes(request: Request[Any, Any, Any]) -> bytes:
     if request.content_type[0] not in _CHECKED_TYPES:
         raise HTTPException(detail=f"send the policy as {YAML}", status_code=415)
-    return await request.body()
+    data = await request.body()
+    if request.content_type[0] == _FORM and b"\n" not in data and len(data) > _LONG_LINE_BYTES:
+        raise MalformedRequest("the policy came as one line: `curl -d` takes out line ends, `--data-binary` keeps them")
+    return data
 
 
 def expected_digest(if_match: str | None) -> str | None:

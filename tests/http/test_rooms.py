@@ -219,6 +219,16 @@ async def test_a_policy_check_takes_yaml_alone(rig: Rig) -> None:
     assert empty.json()["ok"] is False
 
 
+async def test_a_policy_whose_line_ends_curl_took_out_is_said_to_be_that(rig: Rig) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    async with rig.client("policy") as client:
+        flat = await client.post("/v1/policy/check", content=POLICY.replace("\n", ""), headers=form)
+        kept = await client.post("/v1/policy/check", content=POLICY, headers=form)
+    assert flat.status_code == 400
+    assert "--data-binary" in flat.json()["detail"]
+    assert kept.json()["ok"]
+
+
 async def test_the_log_can_be_read_and_checked(rig: Rig) -> None:
     for _ in range(3):
         await rig.decide()
