@@ -6,6 +6,7 @@ once: a picture goes only when all that was in force during the grace lets it go
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -66,9 +67,10 @@ class RetentionTerms:
         return now, longest
 
     async def announce(self) -> None:
-        """Log once, where the policy in force deletes what one before would keep, when that begins. Raises what `terms`
-        raises."""
-        await self._announce(await self._reigns())
+        """Log once, where the policy in force deletes what one before would keep, when that begins. Nothing of what
+        cannot be read: that is said when it is to be gone by. Raises StoreUnavailable and WorkerError."""
+        with suppress(PolicyInvalid):
+            await self._announce(await self._reigns())
 
     async def change(self, candidate: Outline, before: Outline | None = None) -> RetentionChange | None:
         """What putting the candidate in force now changes against `before`, or the policy in force; None where it keeps
