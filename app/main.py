@@ -79,9 +79,9 @@ class Portcullis:
     http: Services
 
 
-def build(settings: Settings) -> Portcullis:
-    """Raises ConfigurationError for what must not run: the demonstration model outside loopback, an unknown model, an
-    admin key that others can read."""
+def build(settings: Settings, *, beside: bool = False) -> Portcullis:
+    """`beside` a service on the same database, its policy is followed and never changed. Raises ConfigurationError for
+    what must not run: the demonstration model outside loopback, an unknown model, an admin key that others can read."""
     configure_logs(level=settings.log_level, as_json=settings.log_json)
     _open_data_dir(settings.data_dir)
     key = admin_key(admin_key_path(settings))
@@ -102,9 +102,12 @@ def build(settings: Settings) -> Portcullis:
         prepare=lambda candidate: signals.matcher.prepare(candidate.lists),
         workers=checkers,
         making=making,
+        beside=beside,
     )
     shadow_store = SqlShadow(database)
-    shadow = ShadowPolicy(shadow_path(settings.policy), ruleset, store=shadow_store, workers=checkers, making=making)
+    shadow = ShadowPolicy(
+        shadow_path(settings.policy), ruleset, store=shadow_store, workers=checkers, making=making, beside=beside
+    )
     comparing = ShadowRunner(
         policy=lambda: shadow.current,
         store=shadow_store,

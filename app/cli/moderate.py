@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from rich.text import Text
 
 from app.cli.settings import load_settings
 from app.domain import Decision, Outcome, UploadContext
-from app.errors import NotFound, PortcullisError, Unavailable
+from app.errors import ConfigurationError, NotFound, PolicyConflict, PortcullisError, Unavailable
 from app.main import build
 from app.moderation.pipeline import Upload
 from app.service import Service
+from app.settings import Settings
 
 commands = typer.Typer(add_completion=False)
 
@@ -67,9 +69,9 @@ def moderate(
     found = list(_pictures(paths))
     if not found:
         raise NotFound("no pictures there (looked for " + ", ".join(sorted(_PICTURE_SUFFIXES)) + ")")
-    service = build(settings.model_copy(update={"log_level": "error"})).service
+    service = build(settings.model_copy(update={"log_level": "error"}), beside=True).service
     context = UploadContext(surface=surface)
-    judged = asyncio.run(_run(service, found, context, deadline_s=deadline_s, jobs=jobs, as_json=as_json))
+    judged = asyncio.run(_run(service, settings, found, context, deadline_s=deadline_s, jobs=jobs, as_json=as_json))
     if not as_json:
         _report(judged)
     raise typer.Exit(_exit_code(judged))
@@ -86,11 +88,18 @@ def _pictures(paths: list[Path]) -> Iterator[Path]:
 
 
 async def _run(
-    service: Service, paths: list[Path], context: UploadContext, *, deadline_s: float, jobs: int, as_json: bool
+    service: Service,
+    settings: Settings,
+    paths: list[Path],
+    context: UploadContext,
+    *,
+    deadline_s: float,
+    jobs: int,
+    as_json: bool,
 ) -> list[Judged]:
     console = Console(stderr=True)
     with console.status("Loading the model…"):
-        await service.start()
+        await _start(service, settings)
         try:
             await service.wait_ready(_READY_WITHIN_S)
         except PortcullisError as fault:
@@ -115,6 +124,23 @@ async def _run(
     finally:
         await service.stop()
     return [judged[path] for path in paths]
+
+
+async def _start(service: Service, settings: Settings) -> None:
+    """Raises what `Service.start` raises, and ConfigurationError where another policy is in force than the file's: the
+    database may be that of a running service."""
+    try:
+        await service.start()
+    except PolicyConflict as conflict:
+        elsewhere = "PORTCULLIS_DATA_DIR=$(mktemp -d)"
+        if settings.database_url is not None:
+            elsewhere = f"env -u PORTCULLIS_DATABASE_URL {elsewhere}"
+        policy = shlex.quote(str(settings.policy))
+        raise ConfigurationError(
+            f"{conflict.detail}, and `moderate` does not change that. To try it in a place of its own: `{elsewhere} "
+            f"portcullis moderate …`; to try it on the past: `portcullis backtest {policy}`; to have it decide here, "
+            "put it in force through the service first"
+        ) from conflict
 
 
 async def _judge(service: Service, path: Path, context: UploadContext, deadline_s: float) -> Judged:

@@ -44,7 +44,9 @@ Prepare = Callable[[Ruleset], None]
 
 class LiveRuleset:
     """`current` and `status` are replaced, never changed: an upload that began under a ruleset ends under it. Policies
-    are checked by the `workers`; without any, in threads of this process, which is for tools."""
+    are checked by the `workers`; without any, in threads of this process, which is for tools.
+
+    `beside` a service, files are no door: they must hold what is in force, or the store must be new."""
 
     current: Ruleset
 
@@ -57,6 +59,7 @@ class LiveRuleset:
         prepare: Prepare = lambda _: None,
         workers: Workers | None = None,
         making: Making = nullcontext,
+        beside: bool = False,
         poll_interval_s: float = POLL_INTERVAL_S,
         follow_interval_s: float = FOLLOW_INTERVAL_S,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -65,6 +68,7 @@ class LiveRuleset:
         self._store = store
         self._prepare = prepare
         self._builder = Builder(workers or InlineWorkers(), making=making)
+        self._beside = beside
         self._poll_interval_s = poll_interval_s
         self._follow_interval_s = follow_interval_s
         self._clock = clock
@@ -88,18 +92,23 @@ class LiveRuleset:
 
     async def start(self) -> None:
         """Puts in force what the store says, or the files where they are new to it. Raises PolicyInvalid when neither
-        can be used, StoreUnavailable and WorkerError."""
+        can be used, StoreUnavailable and WorkerError. `beside`, also PolicyInvalid when only the files cannot be used,
+        and PolicyConflict when they hold something else than what is in force."""
         async with self._lock:
             self._settled = await asyncio.to_thread(self._files.fingerprint)
             found, problems = await self._read_files()
             head = await self._store.head()
-            if found is None and head is None:
+            if found is None and (head is None or self._beside):
                 raise PolicyInvalid(problems)
+            if found is not None and head is not None and self._beside:
+                self._require_in_force(found, head)
             if found is None and head is not None:
                 found, problems = await self._read_files((await self._store.find(head.digest)).lists)
             notice = None
             if found is not None and not await self._store.knows(found.digest):
-                await record(self._store, found, Change(ActivationSource.START, _FILES_AUTHOR, self._clock()))
+                change = Change(ActivationSource.START, _FILES_AUTHOR, self._clock())
+                # Beside, only where there was none: a service may have begun with another meanwhile.
+                await record(self._store, found, change, after_seq=0 if self._beside else None)
             elif found is not None and head is not None and found.digest != head.digest:
                 notice = "the files hold an earlier version, which was not activated: a restart activates nothing old"
                 log.warning(notice, action="policy_files_stale", files=found.digest, in_force=head.digest)
@@ -109,9 +118,10 @@ class LiveRuleset:
                 self._standing.reject("rejected", problems)
 
     async def watch(self) -> None:
-        """Until it is cancelled: follows the files and the store."""
+        """Until it is cancelled: follows the files, unless it is `beside`, and the store."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch_files(), name="policy files")
+            if not self._beside:
+                group.create_task(self._watch_files(), name="policy files")
             group.create_task(self._watch_store(), name="policy store")
 
     async def reload(self) -> bool:
@@ -195,6 +205,14 @@ class LiveRuleset:
         """What decided then, and all that was activated after that one, the newest last: on any node, though this one
         may not follow it yet. Raises StoreUnavailable."""
         return await self._store.in_force_since(moment)
+
+    def _require_in_force(self, found: Ruleset, head: Activation) -> None:
+        if found.digest == head.digest:
+            return
+        what = f"the lists in {self._files.rules_dir} are not those"
+        if found.policy_digest != head.policy_digest:
+            what = f"the policy in {self._files.policy_path} is not the one"
+        raise PolicyConflict(f"{what} in force in this database", current=head.policy_digest)
 
     async def _watch_files(self) -> None:
         async with contextlib.aclosing(self._files.ticks(self._poll_interval_s)) as ticks:

@@ -47,7 +47,7 @@ def shadow_path(policy_path: Path) -> Path:
 
 class ShadowPolicy:
     """`current` is the shadow policy with the lists of the live one, None where there is none or it is of no use. As of
-    the live one, the `workers` check it."""
+    the live one, the `workers` check it, and `beside` a service the file is no door."""
 
     current: Ruleset | None
     status: ShadowStatus
@@ -60,6 +60,7 @@ class ShadowPolicy:
         store: ShadowStore,
         workers: Workers | None = None,
         making: Making = nullcontext,
+        beside: bool = False,
         follow_interval_s: float = FOLLOW_INTERVAL_S,
     ) -> None:
         self.current = None
@@ -68,6 +69,7 @@ class ShadowPolicy:
         self._live = live
         self._store = store
         self._builder = Builder(workers or InlineWorkers(), making=making)
+        self._beside = beside
         self._follow_interval_s = follow_interval_s
         self._settled: bytes | None = None
         #: What `current` was made of: the entry's number, and the lists by name and digest.
@@ -184,7 +186,9 @@ class ShadowPolicy:
         return (await self._builder.build(candidate)).ruleset
 
     async def _read(self) -> bytes | None:
-        """The file's beginning, as far as a policy may be long; None without a file."""
+        """The file's beginning, as far as a policy may be long; None without a file, or where it is no door."""
+        if self._beside:
+            return None
         try:
             return await asyncio.to_thread(read_regular, self._path, MAX_BYTES + 1)
         except FileNotFoundError:

@@ -53,9 +53,16 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def live(
-    files: tuple[Path, Path], store: Store, *, poll_interval_s: float = NEVER_S, follow_interval_s: float = NEVER_S
+    files: tuple[Path, Path],
+    store: Store,
+    *,
+    poll_interval_s: float = NEVER_S,
+    follow_interval_s: float = NEVER_S,
+    beside: bool = False,
 ) -> LiveRuleset:
-    return LiveRuleset(*files, store=store, poll_interval_s=poll_interval_s, follow_interval_s=follow_interval_s)
+    return LiveRuleset(
+        *files, store=store, beside=beside, poll_interval_s=poll_interval_s, follow_interval_s=follow_interval_s
+    )
 
 
 @asynccontextmanager
@@ -465,3 +472,66 @@ async def test_a_byte_order_mark_is_no_change(files: tuple[Path, Path]) -> None:
     await ruleset.start()
     files[0].write_text(policy(0.5))
     assert not await ruleset.reload()
+
+
+async def test_beside_a_service_files_put_nothing_in_force(files: tuple[Path, Path]) -> None:
+    store = Store()
+    await live(files, store).start()
+    files[0].write_text(policy(0.6))
+    with pytest.raises(PolicyConflict, match=r"the policy in .*p\.yaml is not the one in force"):
+        await live(files, store, beside=True).start()
+    files[0].write_text(policy(0.5))
+    (files[1] / "words.txt").write_text(LIST + "another thing\n")
+    with pytest.raises(PolicyConflict, match=r"the lists in .*rules are not those in force"):
+        await live(files, store, beside=True).start()
+    assert len(store.sources) == 1
+
+
+async def test_beside_a_service_broken_files_are_named(files: tuple[Path, Path]) -> None:
+    store = Store()
+    await live(files, store).start()
+    (files[1] / "words.txt").write_text("no header\n")
+    with pytest.raises(PolicyInvalid, match=r"rules/words.txt:1"):
+        await live(files, store, beside=True).start()
+    files[0].unlink()
+    with pytest.raises(PolicyInvalid, match="cannot be read"):
+        await live(files, store, beside=True).start()
+    assert len(store.sources) == 1
+
+
+async def test_beside_a_service_what_it_puts_in_force_is_followed_and_an_edit_is_not(
+    files: tuple[Path, Path],
+) -> None:
+    store = Store()
+    service, one = live(files, store), live(files, store, beside=True, poll_interval_s=0.02, follow_interval_s=0.02)
+    await service.start()
+    async with watching(one):
+        files[0].write_text(policy(0.7))
+        await asyncio.sleep(0.5)  # many polls, and an event
+        assert len(store.sources) == 1
+        await service.put(policy(0.6).encode(), expected=None, author="a", why=None)
+        await until(lambda: one.current.policy.thresholds["high"] == 0.6)
+
+
+async def test_beside_no_service_the_files_begin(files: tuple[Path, Path]) -> None:
+    store = Store()
+    ruleset = live(files, store, beside=True)
+    await ruleset.start()
+    assert store.sources == [(ruleset.current.digest, "start")]
+
+
+async def test_a_service_that_begins_meanwhile_is_not_overruled(files: tuple[Path, Path]) -> None:
+    class Raced(Store):
+        """Somebody else is faster, just before this one records."""
+
+        async def activate(
+            self, ruleset: RulesetText, change: Change, *, after_seq: int | None, events: Sequence[AuditEvent]
+        ) -> Activation | None:
+            faster = RulesetText("sha256:" + "1" * 64, "sha256:p", "version: 99", ())
+            await super().activate(faster, change, after_seq=None, events=())
+            return await super().activate(ruleset, change, after_seq=after_seq, events=events)
+
+    store = Raced()
+    with pytest.raises(PolicyConflict):
+        await live(files, store, beside=True).start()
+    assert store.sources == []

@@ -245,3 +245,14 @@ async def test_a_policy_that_is_live_stays_so_when_its_trial_cannot_be_ended(
     await shadow.promote(expected=None, shadow=None, author="key", why=None)
     assert shadow._live.current.policy.thresholds["high"] == 0.7
     assert high(shadow) == 0.7
+
+
+async def test_beside_a_service_the_file_is_no_door(path: Path) -> None:
+    shadow_path(path).write_text(policy(0.6))
+    store, rulesets = Store(), MemoryRulesets()
+    live = LiveRuleset(path, path.parent / "rules", store=rulesets)
+    await live.start()
+    shadow = ShadowPolicy(shadow_path(path), live, store=store, beside=True)
+    await shadow.start()
+    assert not await shadow.reload()
+    assert (store.told, shadow.current) == ([], None)

@@ -82,6 +82,24 @@ def test_all_passed_is_exit_code_0(run) -> None:
     assert run("moderate", str(SAMPLES / "bakery.png")).returncode == 0
 
 
+@pytest.mark.usefixtures("moderated")
+def test_moderate_puts_no_policy_in_force_beside_a_service(run, tmp_path: Path) -> None:
+    before = json.loads(run("backtest", "policies.yaml", "--since", "1h", "--json").stdout)["decisions"]
+    other = tmp_path / "wip.yaml"
+    other.write_text((REPOSITORY / "policies.yaml").read_text() + "\n# in the works\n")
+    (tmp_path / "wip.shadow.yaml").write_text((REPOSITORY / "policies.yaml").read_text())
+    done = run("moderate", str(SAMPLES / "bakery.png"), PORTCULLIS_POLICY=str(other))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"error (configuration_error): the policy in {other} is not the one in force" in done.stderr
+    assert "PORTCULLIS_DATA_DIR=$(mktemp -d) portcullis moderate" in done.stderr
+    assert f"portcullis backtest {other}" in done.stderr
+    missing = run("moderate", str(SAMPLES / "bakery.png"), PORTCULLIS_POLICY=str(tmp_path / "none.yaml"))
+    assert missing.returncode == 2
+    assert "none.yaml:1:1: cannot be read" in missing.stderr
+    assert run("audit", "verify").stdout.startswith(f"intact: {1 + before} entries")
+    assert run("policy", "shadow", "show").stdout == "there is no shadow policy\n"
+
+
 def test_a_path_that_is_not_there_is_one_sentence(run) -> None:
     done = run("moderate", "no/such/picture.png")
     assert done.returncode == 2
