@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import shlex
+import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,16 +19,14 @@ from rich.text import Text
 
 from app.cli.settings import load_settings
 from app.domain import Decision, Outcome, UploadContext
-from app.errors import ConfigurationError, NotFound, PolicyConflict, PortcullisError, Unavailable
+from app.errors import ConfigurationError, NotFound, PolicyConflict, PortcullisError, Unavailable, UploadError
+from app.intake.sniff import ACCEPTED, HEAD_BYTES, sniff
 from app.main import build
 from app.moderation.pipeline import Upload
 from app.service import Service
 from app.settings import Settings
 
 commands = typer.Typer(add_completion=False)
-
-#: What is picked up in folders; a file named outright is always tried.
-_PICTURE_SUFFIXES = frozenset({".avif", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 
 _COLOURS = {Outcome.PASS: "green", Outcome.REVIEW: "yellow", Outcome.REJECT: "red"}
 
@@ -37,6 +37,28 @@ _READY_WITHIN_S = 300
 
 #: How often an upload that is refused for want of room is tried.
 _ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`files` are tried. Of what lies in folders beside them, `others` are no pictures of an accepted kind, and `links`
+    lead to other folders."""
+
+    files: tuple[Path, ...]
+    others: int
+    links: int
+
+    @property
+    def left(self) -> str:
+        """What is not tried and why, in words; empty where there is nothing."""
+        said = []
+        if self.others:
+            files = "1 file was" if self.others == 1 else f"{self.others} files were"
+            said.append(f"{files} left: no picture of an accepted kind ({ACCEPTED})")
+        if self.links:
+            links = "1 link to a folder was" if self.links == 1 else f"{self.links} links to folders were"
+            said.append(f"{links} not followed")
+        return "; ".join(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +88,71 @@ def moderate(
 ) -> None:
     """Moderate files and folders. Exit code 0: all passed; 1: something rejected or in review; 2: an error."""
     settings = load_settings()
-    found = list(_pictures(paths))
-    if not found:
-        raise NotFound("no pictures there (looked for " + ", ".join(sorted(_PICTURE_SUFFIXES)) + ")")
+    found = _search(paths)
+    if not found.files:
+        raise NotFound(f"no pictures there; {found.left}" if found.left else "no pictures there")
     service = build(settings.model_copy(update={"log_level": "error"}), beside=True).service
     context = UploadContext(surface=surface)
-    judged = asyncio.run(_run(service, settings, found, context, deadline_s=deadline_s, jobs=jobs, as_json=as_json))
+    judged = asyncio.run(
+        _run(service, settings, found.files, context, deadline_s=deadline_s, jobs=jobs, as_json=as_json)
+    )
     if not as_json:
         _report(judged)
+    if found.left:
+        Console(stderr=as_json, soft_wrap=True, highlight=False).print(Text(found.left))
     raise typer.Exit(_exit_code(judged))
 
 
-def _pictures(paths: list[Path]) -> Iterator[Path]:
+def _search(paths: list[Path]) -> Found:
+    """Files that are named are always tried, those in folders by what their first bytes say. What cannot be looked at
+    there is tried too, and so becomes an error of its own. Raises NotFound for a name without anything behind it."""
+    files: list[Path] = []
+    others = links = 0
     for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in _PICTURE_SUFFIXES and p.is_file())
-        elif path.exists():
-            yield path
-        else:
+        if not os.path.lexists(path):
             raise NotFound(f"{path}: no such file or folder")
+        if not os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` raises where a folder above may not be looked into
+            files.append(path)
+            continue
+        inside, folder_links = _inside(path)
+        pictures = [one for one in inside if _is_worth_trying(one)]
+        files += pictures
+        others += len(inside) - len(pictures)
+        links += folder_links
+    return Found(tuple(files), others, links)
+
+
+def _inside(folder: Path) -> tuple[list[Path], int]:
+    """What lies in a folder and those below, with the folders that cannot be listed; and how many links lead to other
+    folders, which may lie around it."""
+    found: list[Path] = []
+    links = 0
+    for root, below, names in os.walk(folder, onerror=lambda fault: found.append(Path(fault.filename))):
+        found.extend(Path(root, name) for name in names)
+        links += sum(Path(root, name).is_symlink() for name in below)
+    return sorted(found), links
+
+
+def _is_worth_trying(path: Path) -> bool:
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            return True
+        if not stat.S_ISREG(kind):  # whoever opens a pipe waits for its other end
+            return False
+        with path.open("rb") as file:
+            sniff(file.read(HEAD_BYTES))
+    except OSError:
+        return True
+    except UploadError:
+        return False
+    return True
 
 
 async def _run(
     service: Service,
     settings: Settings,
-    paths: list[Path],
+    paths: Sequence[Path],
     context: UploadContext,
     *,
     deadline_s: float,

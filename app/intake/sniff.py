@@ -44,8 +44,8 @@ _UNSUPPORTED = (
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
-#: How far into a text an `<svg` or `<html` is looked for: XML declarations, comments and doctypes come before it.
-_MARKUP_HEAD_BYTES = 4096
+#: `sniff` looks no further than this: an `<svg` or `<html` may come after XML declarations, comments and doctypes.
+HEAD_BYTES = 4096
 _BRAND_BYTES = 4
 _MAX_BRANDS = 32
 
@@ -83,7 +83,7 @@ def _sniff_iso_media(data: bytes) -> PictureFormat:
 
 
 def _refuse_markup(data: bytes) -> PictureFormat:
-    head = data[:_MARKUP_HEAD_BYTES].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").lower()
+    head = data[:HEAD_BYTES].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").lower()
     if head.startswith(b"<") and b"<svg" in head and b"<html" not in head:
         raise UnsupportedFormat(f"The upload is an SVG drawing; render it to PNG first: {ACCEPTED}.")
     if head.startswith(b"<"):

@@ -78,6 +78,35 @@ def test_moderate_as_json_is_one_object_a_line(run) -> None:
     assert lines["README.md"]["error"]["code"] == "not_a_picture"
 
 
+def test_a_folder_is_searched_by_what_files_are_and_nothing_is_left_unsaid(run, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    (folder / "below").mkdir(parents=True)
+    for name in ("noext", "photo.jfif", ".hidden", "below/notes.txt"):
+        shutil.copy(SAMPLES / "bakery.png", folder / name)
+    (folder / "old.png").write_bytes(b"BM" + bytes(100))
+    (folder / "empty.png").touch()
+    os.mkfifo(folder / "pipe.png")
+    (folder / "gone.png").symlink_to(folder / "nothing")
+    (folder / "round").symlink_to(folder)
+    done = run("moderate", "--json", str(folder))
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = {str(Path(line["path"]).relative_to(folder)): line for line in map(json.loads, done.stdout.splitlines())}
+    decided = {name for name, line in lines.items() if "decision" in line}
+    assert decided == {"noext", "photo.jfif", ".hidden", "below/notes.txt"}
+    assert lines.keys() - decided == {"gone.png"}
+    assert lines["gone.png"]["error"]["detail"] == "cannot read it: No such file or directory"
+    assert "3 files were left: no picture of an accepted kind" in done.stderr
+    assert "1 link to a folder was not followed" in done.stderr
+
+
+def test_a_folder_without_pictures_says_what_was_left(run, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.png").write_text("no picture")
+    done = run("moderate", str(tmp_path / "texts"))
+    assert done.returncode == 2
+    assert "no pictures there; 1 file was left: no picture of an accepted kind" in done.stderr
+
+
 def test_all_passed_is_exit_code_0(run) -> None:
     assert run("moderate", str(SAMPLES / "bakery.png")).returncode == 0
 
