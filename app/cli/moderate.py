@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import stat
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,11 +33,25 @@ _COLOURS = {Outcome.PASS: "green", Outcome.REVIEW: "yellow", Outcome.REJECT: "re
 
 _KEY_ID = "cli"
 
+#: What a shell says of a program that wrote into a pipe that nobody reads any more, as `| head` leaves one.
+_NOBODY_READS = 128 + 13
+
 #: A 4B model is read from a slow disk within this, in seconds.
 _READY_WITHIN_S = 300
 
 #: How often an upload that is refused for want of room is tried.
 _ATTEMPTS = 4
+
+
+class NobodyReads(Exception):
+    """Of what is printed: the rest need not be decided."""
+
+
+class Output(Console):
+    """Raises NobodyReads, where the base ends with the exit code for pictures that did not pass."""
+
+    def on_broken_pipe(self) -> None:
+        raise NobodyReads
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +108,21 @@ def moderate(
         raise NotFound(f"no pictures there; {found.left}" if found.left else "no pictures there")
     service = build(settings.model_copy(update={"log_level": "error"}), beside=True).service
     context = UploadContext(surface=surface)
-    judged = asyncio.run(
-        _run(service, settings, found.files, context, deadline_s=deadline_s, jobs=jobs, as_json=as_json)
-    )
-    if not as_json:
-        _report(judged)
-    if found.left:
-        Console(stderr=as_json, soft_wrap=True, highlight=False).print(Text(found.left))
-    raise typer.Exit(_exit_code(judged))
+    try:
+        judged = asyncio.run(
+            _run(service, settings, found.files, context, deadline_s=deadline_s, jobs=jobs, as_json=as_json)
+        )
+        if not as_json:
+            _report(judged)
+        if found.left:
+            Output(stderr=as_json, soft_wrap=True, highlight=False).print(Text(found.left))
+    except* NobodyReads:
+        # What is still to be written would be tried once more at the end of the process, and be a complaint then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _NOBODY_READS
+    else:
+        code = _exit_code(judged)
+    raise typer.Exit(code)
 
 
 def _search(paths: list[Path]) -> Found:
@@ -159,7 +181,7 @@ async def _run(
     jobs: int,
     as_json: bool,
 ) -> list[Judged]:
-    console = Console(stderr=True)
+    console = Output(stderr=True)
     with console.status("Loading the model…"):
         await _start(service, settings)
         try:
@@ -177,7 +199,7 @@ async def _run(
                 async with room:
                     judged[path] = await _judge(service, path, context, deadline_s)
                 if as_json:
-                    typer.echo(_json_line(judged[path]))
+                    _print_line(_json_line(judged[path]))
                 progress.advance(bar)
 
             async with asyncio.TaskGroup() as group:
@@ -222,6 +244,13 @@ async def _judge(service: Service, path: Path, context: UploadContext, deadline_
     return Judged(path, None, refusal)
 
 
+def _print_line(line: str) -> None:
+    try:
+        typer.echo(line)
+    except BrokenPipeError as error:
+        raise NobodyReads from error
+
+
 def _json_line(judged: Judged) -> str:
     # Names that are not UTF-8 would make a line that is no JSON.
     line: dict[str, object] = {"path": str(judged.path).encode("utf-8", "backslashreplace").decode()}
@@ -233,7 +262,7 @@ def _json_line(judged: Judged) -> str:
 
 
 def _report(judged: list[Judged]) -> None:
-    console = Console()
+    console = Output()
     # A path that does not fit goes on in the next line: cut off, it could not be opened.
     table = Table(Column("File", overflow="fold"), "Outcome", "Why", Column("Seconds", justify="right"))
     for item in judged:

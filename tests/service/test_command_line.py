@@ -8,13 +8,16 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from tests.service.conftest import REPOSITORY, SAMPLES
 
 
-def portcullis(data_dir: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def portcullis(
+    data_dir: Path, *arguments: str, stdout: int | IO[str] = subprocess.PIPE, **settings: str
+) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PORTCULLIS_DATA_DIR": str(data_dir),
@@ -26,7 +29,8 @@ def portcullis(data_dir: Path, *arguments: str, **settings: str) -> subprocess.C
         [sys.executable, "-m", "app.cli", *arguments],
         cwd=REPOSITORY,
         env=environment,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=180,
         check=False,
@@ -105,6 +109,15 @@ def test_a_folder_without_pictures_says_what_was_left(run, tmp_path: Path) -> No
     done = run("moderate", str(tmp_path / "texts"))
     assert done.returncode == 2
     assert "no pictures there; 1 file was left: no picture of an accepted kind" in done.stderr
+
+
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_output_that_nobody_reads_ends_it_quietly(run, options: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nobody:
+        done = run("moderate", *options, str(SAMPLES), stdout=nobody)
+    assert (done.returncode, done.stderr.strip()) == (141, "")
 
 
 def test_all_passed_is_exit_code_0(run) -> None:
