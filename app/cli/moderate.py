@@ -21,6 +21,8 @@ from rich.text import Text
 from app.cli.settings import load_settings
 from app.domain import Decision, Outcome, UploadContext
 from app.errors import ConfigurationError, NotFound, PolicyConflict, PortcullisError, Unavailable, UploadError
+from app.http.moderate import require_wait
+from app.http.uploads import upload_fields
 from app.intake.sniff import ACCEPTED, HEAD_BYTES, sniff
 from app.main import build
 from app.moderation.pipeline import Upload
@@ -97,17 +99,21 @@ def moderate(
     ] = False,
     surface: Annotated[str | None, typer.Option(help="Where the uploads would appear, such as avatar.")] = None,
     deadline_s: Annotated[
-        float, typer.Option(help="Seconds a decision may take (up to PORTCULLIS_MAX_DEADLINE_S).")
-    ] = 60,
+        float | None, typer.Option(help="Seconds a decision may take, at least 1; default PORTCULLIS_MAX_DEADLINE_S.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Pictures in work at once.")] = 2,
 ) -> None:
     """Moderate files and folders. Exit code 0: all passed; 1: something rejected or in review; 2: an error."""
     settings = load_settings()
+    context = upload_fields({"surface": surface}).context()
+    if deadline_s is None:
+        deadline_s = settings.max_deadline_s
+    else:
+        require_wait(deadline_s, settings.max_deadline_s, field="deadline-s")
     found = _search(paths)
     if not found.files:
         raise NotFound(f"no pictures there; {found.left}" if found.left else "no pictures there")
     service = build(settings.model_copy(update={"log_level": "error"}), beside=True).service
-    context = UploadContext(surface=surface)
     try:
         judged = asyncio.run(
             _run(service, settings, found.files, context, deadline_s=deadline_s, jobs=jobs, as_json=as_json)

@@ -67,6 +67,15 @@ class _ModerateOperation(Operation):
 _SHORTEST_WAIT_S = 1.0
 
 
+def require_wait(wait_s: float, longest_wait_s: float, *, field: str = "wait") -> None:
+    """Raises MalformedRequest, of the field, for what no decision may take."""
+    # Not `wait_s < …`: every comparison with NaN is false.
+    if not _SHORTEST_WAIT_S <= wait_s <= longest_wait_s:
+        raise MalformedRequest(
+            f"{field}: must be at least {_SHORTEST_WAIT_S:g} and at most {longest_wait_s:g} seconds", field=field
+        )
+
+
 @post(
     "/v1/moderate",
     operation_id="moderate",
@@ -86,9 +95,6 @@ async def moderate(
     wait: FromQuery[float | None] = None,
     accept_language: AcceptLanguage = None,
 ) -> Decision:
-    # Not `wait < …`: every comparison with NaN is false.
-    if wait is not None and not _SHORTEST_WAIT_S <= wait <= longest_wait_s:
-        raise MalformedRequest(
-            f"wait: must be at least {_SHORTEST_WAIT_S:g} and at most {longest_wait_s:g} seconds", field="wait"
-        )
+    if wait is not None:
+        require_wait(wait, longest_wait_s)
     return in_language(await moderator.moderate(upload, deadline_s=wait), accept_language)

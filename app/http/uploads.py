@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from math import isfinite
@@ -118,6 +118,11 @@ class UploadFields(BaseModel):
         )
 
 
+def upload_fields(values: Mapping[str, object]) -> UploadFields:
+    """Raises MalformedRequest naming the field."""
+    return _validated(lambda: UploadFields.model_validate(values))
+
+
 class EncodedImage(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -223,7 +228,7 @@ def _fields_of(parts: dict[str, bytes]) -> UploadFields:
             values[name] = text
     if "metadata" in values:
         values["metadata"] = _validated(lambda: _METADATA.validate_json(parts["metadata"]), within="metadata")
-    return _validated(lambda: UploadFields.model_validate(values))
+    return upload_fields(values)
 
 
 def _read_json(body: bytes, limits: UploadLimits) -> tuple[bytes, UploadContext]:

@@ -149,6 +149,21 @@ def test_a_path_that_is_not_there_is_one_sentence(run) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("surface", ["a b", "", "x" * 65])
+def test_a_surface_that_the_api_refuses_is_refused(run, surface: str) -> None:
+    done = run("moderate", "--surface", surface, str(SAMPLES / "bakery.png"))
+    assert done.returncode == 2
+    assert "error (malformed_request): surface: String should match pattern" in done.stderr
+
+
+@pytest.mark.parametrize("deadline_s", ["0", "-1", "0.5", "nan", "inf", "31"])
+def test_a_deadline_that_the_api_refuses_is_refused(run, deadline_s: str) -> None:
+    picture = str(SAMPLES / "bakery.png")
+    done = run("moderate", "--deadline-s", deadline_s, picture, PORTCULLIS_MAX_DEADLINE_S="30")
+    assert done.returncode == 2
+    assert "error (malformed_request): deadline-s: must be at least 1 and at most 30 seconds" in done.stderr
+
+
 def test_policy_check_names_every_problem_with_line_and_column(run, tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text((REPOSITORY / "policies.yaml").read_text().replace("scores.weapons >=", "scores.weapon >="))
