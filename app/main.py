@@ -80,7 +80,7 @@ class Portcullis:
 
 
 def build(settings: Settings, *, beside: bool = False) -> Portcullis:
-    """`beside` a service on the same database, its policy is followed and never changed. Raises ConfigurationError for
+    """`beside` a service on the same database, its tables and its policy are left as they are. Raises ConfigurationError for
     what must not run: the demonstration model outside loopback, an unknown model, an admin key that others can read."""
     configure_logs(level=settings.log_level, as_json=settings.log_json)
     _open_data_dir(settings.data_dir)
@@ -88,7 +88,7 @@ def build(settings: Settings, *, beside: bool = False) -> Portcullis:
     engine = _engine(settings)
     pool = MediaPool(settings.media_workers, memory_mb=settings.media_worker_memory_mb, warm_up=[load_ocr])
     checkers = MediaPool(1, memory_mb=_CHECKER_MEMORY_MB, warm_up=[get_ready], worker_name="policy checker")
-    database = Database(settings.database)
+    database = Database(settings.database, beside=beside)
     evidence = LocalEvidenceStore(settings.data_dir / "evidence")
     decisions, audit_log = SqlDecisionStore(database), SqlAuditLog(database)
     desk = ReviewDesk(SqlCaseStore(database), lease_s=settings.lease_s)

@@ -44,9 +44,15 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S, least_free_bytes: int = LEAST_FREE_BYTES
+        self,
+        url: str,
+        *,
+        beside: bool = False,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        least_free_bytes: int = LEAST_FREE_BYTES,
     ) -> None:
         self._url = driver_url(url)
+        self._beside = beside
         self._busy_timeout_s = busy_timeout_s
         self._least_free_bytes = least_free_bytes
         self._engine = _engine(self._url, busy_timeout_s)
@@ -71,16 +77,17 @@ class Database:
         return self._url.get_backend_name() == "sqlite"
 
     async def start(self) -> None:
-        """Create or migrate the tables. Several nodes may do so at once.
+        """Create or migrate the tables; `beside` a service only create them. Several nodes may do so at once.
 
-        Raises ConfigurationError when the database is newer than this code, and StoreUnavailable.
+        Raises ConfigurationError when the database is newer than this code, or older and not migrated, and
+        StoreUnavailable.
         """
         path = sqlite_path(self._url)
         with _translated():
             if path is not None:
                 await asyncio.to_thread(_prepare_file, path, self._busy_timeout_s)
                 self._file = _OpenFile(path)
-            await upgrade(self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}))
+            await upgrade(self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}), only_new=self._beside)
 
     async def start_beside(self) -> None:
         """Leave the tables as they are: the database is that of a service, which may be of another version. Raises

@@ -62,5 +62,32 @@ async def test_a_newer_database_is_refused(url: str) -> None:
             await database.start()
 
 
+async def test_beside_a_service_an_older_database_is_left_as_it_is(url: str) -> None:
+    beside = Database(url, beside=True)
+    try:
+        async with opened(url) as database:
+            await beside.start()
+            async with database.writing() as session:
+                await (await session.connection()).execute(text("UPDATE alembic_version SET version_num = '0001'"))
+
+            with pytest.raises(ConfigurationError, match=r"revision 0001, which is another than this version's"):
+                await beside.start()
+
+            async with database.reading() as session:
+                kept = await (await session.connection()).scalar(text("SELECT version_num FROM alembic_version"))
+            assert kept == "0001"
+    finally:
+        await beside.aclose()
+
+
+async def test_beside_no_service_the_tables_are_made(empty_url: str) -> None:
+    database = Database(empty_url, beside=True)
+    try:
+        await database.start()
+        assert await SqlAuditLog(database).head() == GENESIS
+    finally:
+        await database.aclose()
+
+
 def test_there_is_one_line_of_revisions() -> None:
     assert len(ScriptDirectory.from_config(config()).get_heads()) == 1
