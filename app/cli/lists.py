@@ -1,6 +1,7 @@
 """`portcullis lists check|test|add`."""
 
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Sequence
@@ -13,7 +14,17 @@ import typer
 from rich.console import Console
 
 from app.cli.settings import load_settings
-from app.domain import COUNTED_SCORE, DEFAULT_VIEWS, KeywordList, Status, TextFinding, TextLine, TextSource
+from app.domain import (
+    COUNTED_SCORE,
+    DEFAULT_VIEWS,
+    KeywordList,
+    Status,
+    TermKind,
+    TermOptions,
+    TextFinding,
+    TextLine,
+    TextSource,
+)
 from app.errors import ConfigurationError, PolicyInvalid
 from app.logs import configure_logs
 from app.policy.lists import load_lists, parse_list
@@ -24,6 +35,9 @@ commands = typer.Typer(
 )
 
 RulesDir = Annotated[Path | None, typer.Option(help="The keyword lists; default PORTCULLIS_RULES_DIR.")]
+
+#: The list takes both, as part of a phrase ("buy now, pay later"); given to `add`, they are as likely several terms.
+_COMMAS = re.compile(r"[,;]\s|[，；]")
 _OPTION_HELP = "As in the file: exact, word, inside, allow, regex, builtin, until=2027-01-31, severity=high."
 
 
@@ -78,37 +92,75 @@ def try_text(
 @commands.command("add")
 def add(
     name: Annotated[str, typer.Argument(metavar="LIST", help="The list, without `.txt`.")],
-    term: Annotated[str, typer.Argument(help="The term, as it is to stand in the file.")],
+    term: Annotated[str, typer.Argument(help="One term, without options and comment.")],
     option: Annotated[list[str] | None, typer.Option("--option", "-o", help=_OPTION_HELP)] = None,
     comment: Annotated[str | None, typer.Option(help="Why it is there.")] = None,
     rules_dir: RulesDir = None,
+    *,
+    phrase: Annotated[bool, typer.Option("--phrase", help="Its commas are part of it: it is one term.")] = False,
 ) -> None:
-    """Add a line to a list, if the list is sound with it. Exit code 0: added; 1: refused, the file is as it was."""
+    """Add a line to a list, if the list is sound with it and looks for that term then. Exit code 0: added; 1: refused,
+    the list would not be sound; 2: refused, the term would not be looked for. The file is then as it was."""
     console = _console()
-    path = _directory(rules_dir) / f"{name}.txt"
+    directory = _directory(rules_dir)
+    path = directory / f"{name}.txt"
     line = _line(term, option or (), comment)
     try:
         before = path.read_bytes()
+    except FileNotFoundError as error:
+        raise _no_such_list(name, directory, _names(directory)) from error
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    after = before if before.endswith(b"\n") or not before else before + b"\n"
+    after = (before if before.endswith(b"\n") or not before else before + b"\n") + line
     try:
-        parse_list(name, after + line.encode(), file=path.name)
+        gained = parse_list(name, after, file=path.name)
     except PolicyInvalid as invalid:
         console.print(invalid.detail)
         console.print("nothing was added")
         raise typer.Exit(1) from invalid
-    _replace(path, after + line.encode())
-    console.print(f"added to {path.name}: {line.rstrip()}")
+    _require_looked_for(gained, term.strip(), phrase=phrase)
+    _replace(path, after)
+    console.print(f"added to {path.name}: {line.decode().rstrip()}")
 
 
-def _line(term: str, options: Sequence[str], comment: str | None) -> str:
+def _line(term: str, options: Sequence[str], comment: str | None) -> bytes:
+    """The line to add, which is neither blank nor a comment. Raises ConfigurationError."""
     if any(character in part for part in (term, comment or "", *options) for character in "\r\n"):
         raise ConfigurationError("a term, an option and a comment are one line each")
     if any(character in part for part in options for character in "[],"):
         raise ConfigurationError("name one option each time: --option word --option severity=high")
+    if not term.strip():
+        raise ConfigurationError("the term is empty; nothing was added")
+    if term.lstrip().startswith("#") and not options:
+        raise ConfigurationError(
+            "a line that begins with # is a comment; nothing was added. Add the word without #, which is found in "
+            "hashtags too; behind an option, such as --option word, it may begin with #"
+        )
     before = f"[{', '.join(options)}] " if options else ""
-    return f"{before}{term.strip()}{f'  # {comment.strip()}' if comment and comment.strip() else ''}\n"
+    after = f"  # {comment.strip()}" if comment and comment.strip() else ""
+    try:
+        return f"{before}{term.strip()}{after}\n".encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError("the term or the comment is not UTF-8; nothing was added") from error
+
+
+def _require_looked_for(gained: KeywordList, term: str, *, phrase: bool) -> None:
+    """Raises ConfigurationError unless the last line of the list stands for this term, and nothing else, from today
+    on."""
+    options = dict(gained.options).get(len(gained.terms) - 1, TermOptions())
+    if gained.terms[-1:] == (term,):
+        if options.until is not None and options.until < datetime.now(UTC).date():
+            raise ConfigurationError(f"until={options.until} is past: it would never be looked for; nothing was added")
+    elif gained.allow[-1:] != (term,):
+        raise ConfigurationError(
+            f"the list would not look for “{term}” as it is written: a term has no options (use --option) and no ` #` "
+            "(use --comment); nothing was added"
+        )
+    if options.kind is TermKind.PLAIN and not phrase and _COMMAS.search(term):
+        raise ConfigurationError(
+            f"“{term}” would be one term, found only with all its words in this order; nothing was added. Add several "
+            "one by one, or say --phrase if it is one"
+        )
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -135,9 +187,19 @@ def _usable(rules_dir: Path, name: str | None) -> tuple[KeywordList, ...]:
     if bad:
         raise PolicyInvalid(tuple(bad))
     if not chosen:
-        known = ", ".join(one.name for one in lists) or "none"
-        raise ConfigurationError(f"there is no list called “{name}” in {rules_dir}; there are: {known}")
+        raise _no_such_list(name, rules_dir, [one.name for one in lists])
     return chosen
+
+
+def _no_such_list(name: str | None, rules_dir: Path, known: Sequence[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"there is no list called “{name}” in {rules_dir}; there are: {', '.join(known) or 'none'}"
+    )
+
+
+def _names(rules_dir: Path) -> list[str]:
+    """Of all lists, sound or not."""
+    return sorted(path.stem for path in rules_dir.glob("*.txt") if not path.name.startswith("."))
 
 
 def _directory(given: Path | None) -> Path:

@@ -122,3 +122,56 @@ def test_a_list_that_finds_no_room_is_as_it_was(rules: Path) -> None:
     assert "cannot be written: File too large; it is as it was" in done.exception.detail
     assert (rules / "contraband.txt").read_text(encoding="utf-8") == LIST
     assert sorted(path.name for path in rules.iterdir()) == ["contraband.txt", "more.txt"]
+
+
+NEVER = [
+    (("#hashtag",), "is a comment"),
+    (("",), "the term is empty"),
+    (("  ",), "the term is empty"),
+    (("", "-o", "word"), "the term is empty"),
+    (("forged papers", "-o", "until=2001-01-01"), "until=2001-01-01 is past"),
+    (("one, two",), "would be one term"),
+    (("真票，假票",), "would be one term"),
+    (("one, two", "-o", "allow"), "would be one term"),
+    (("[word] forged papers",), "use --option"),
+    (("[allow] forged papers",), "use --option"),
+    (("forged # papers",), "use --comment"),
+    (("\udcff\udcfe papers",), "not UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), NEVER)
+def test_what_would_never_be_looked_for_is_not_added(rules: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = _run(rules, "add", "contraband", *arguments)
+    assert isinstance(done.exception, ConfigurationError)
+    assert said in done.exception.detail
+    assert (rules / "contraband.txt").read_text(encoding="utf-8") == LIST
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line", "found_in"),
+    [
+        (("buy now, pay later", "--phrase"), "buy now, pay later", "so buy now, pay later!"),
+        (("#hashtag", "-o", "word"), "[word] #hashtag", "a #hashtag"),
+        (("hashtag",), "hashtag", "a #hashtag"),
+        (("1,000 coins",), "1,000 coins", "for 1,000 coins"),
+        (("a{1, 3}bc", "-o", "regex"), "[regex] a{1, 3}bc", "xa{1, 3}bc"),
+    ],
+)
+def test_what_is_added_is_looked_for(rules: Path, arguments: tuple[str, ...], line: str, found_in: str) -> None:
+    done = _run(rules, "add", "contraband", *arguments)
+    assert (done.exit_code, done.output) == (0, f"added to contraband.txt: {line}\n")
+    assert (rules / "contraband.txt").read_text(encoding="utf-8") == f"{LIST}\n{line}\n"
+    assert _run(rules, "test", found_in, "--list", "contraband").exit_code == 1
+
+
+def test_an_allow_phrase_is_added(rules: Path) -> None:
+    assert _run(rules, "add", "more", "枪支展览", "-o", "allow").exit_code == 0
+    assert "more: contraband, high; 2 terms; the usual views; 2 allow phrases" in _run(rules, "check").output
+
+
+def test_a_mistyped_list_is_answered_with_those_there_are(rules: Path) -> None:
+    (rules / "more.txt").write_text(LIST + "\nx\n", encoding="utf-8")  # not sound, and a list all the same
+    done = _run(rules, "add", "contrabnd", "forged papers")
+    assert isinstance(done.exception, ConfigurationError)
+    assert done.exception.detail.endswith("there are: contraband, more")
