@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NamedTuple, TypeVar
@@ -14,7 +14,7 @@ from app.cli.kept import open_database
 from app.cli.retention import told_of
 from app.cli.settings import load_settings
 from app.domain import Outcome
-from app.errors import ConfigurationError, PolicyInvalid, PolicyTestsFailed
+from app.errors import ConfigurationError, NotFound, PolicyInvalid, PolicyProblem, PolicyTestsFailed
 from app.policy.live import LiveRuleset
 from app.policy.shadow import ShadowPolicy, shadow_path
 from app.policy.shadow_report import ShadowReport, ShadowReports, report_on
@@ -36,14 +36,15 @@ Why = Annotated[str | None, typer.Option(help="Kept in the history and the audit
 def set_shadow(
     policy: Annotated[Path, typer.Argument(help="The policy to try, with the lists of the live one.")], why: Why = None
 ) -> None:
-    """Compare each decision from now on with what this policy would have decided. Exit code 1: it has problems."""
+    """Compare each decision from now on with what this policy, and what it includes, would have decided. Exit code 1:
+    it has problems."""
     try:
         data = policy.read_bytes()
     except OSError as fault:
         raise ConfigurationError(f"{policy} cannot be read: {fault.strerror}") from fault
 
     async def work(node: _Node) -> str:
-        entry = await node.shadow.put(data, author=_AUTHOR, why=why)
+        entry = await node.shadow.put(data, author=_AUTHOR, why=why, file=policy)
         return f"tried from now on: {entry.policy_digest}"
 
     _print(_run(work))
@@ -51,13 +52,14 @@ def set_shadow(
 
 @commands.command("show")
 def show() -> None:
-    """Print the policy that is tried."""
+    """Print the policy that is tried. Exit code 2: none is."""
 
     async def work(node: _Node) -> str:
-        for problem in node.shadow.status.problems:
-            Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(problem.render())
+        _warn(node.shadow.status.problems)
         entry = node.shadow.status.entry
-        return entry.policy or "" if entry else "there is no shadow policy\n"
+        if entry is None or entry.policy is None:
+            raise NotFound("there is no shadow policy")
+        return entry.policy
 
     typer.echo(_run(work), nl=False)
 
@@ -72,6 +74,9 @@ def report(
     start = since_when(since, datetime.now(UTC))
 
     async def work(node: _Node) -> ShadowReports:
+        _warn(node.shadow.status.problems)
+        if wrong := await node.shadow.look_at_file():
+            _warn(wrong, f"the newest content of {shadow_path(node.settings.policy).name} is not tried:")
         return await report_on(node.store, shadow=node.shadow.status.entry, live=node.live.current, since=start)
 
     found = _run(work)
@@ -163,6 +168,12 @@ def _print_report(what: str, report: ShadowReport) -> None:
         changes = ", ".join(f"{count} {kind.replace('>', ' → ')}" for kind, count in one.changes.items()) or "no change"
         examples = " ".join(example.decision for example in one.examples[:_SHOWN_EXAMPLES])
         _print(f"  {one.rule or 'no rule any more'}: true on {one.fired}, {changes}   {examples}".rstrip())
+
+
+def _warn(problems: Sequence[PolicyProblem], *before: str) -> None:
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    for line in (*before, *(problem.render() for problem in problems)):
+        console.print(line)
 
 
 def _print(text: str) -> None:

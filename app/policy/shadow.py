@@ -120,11 +120,24 @@ class ShadowPolicy:
             self._settled = data
             return changed
 
-    async def put(self, policy: bytes, *, author: str, why: str | None) -> ShadowText:
-        """Try this policy from now on, in place of the one that is tried. Raises PolicyInvalid with every problem,
-        StoreUnavailable and WorkerError."""
+    async def look_at_file(self) -> tuple[PolicyProblem, ...]:
+        """What is wrong with the file at the moment, which is not taken up. Raises WorkerError."""
+        try:
+            await self._build(await asyncio.to_thread(read_regular, self._path, MAX_BYTES + 1), self._path)
+        except FileNotFoundError:
+            return ()
+        except OSError as fault:
+            return (self._unreadable(fault),)
+        except PolicyInvalid as invalid:
+            return invalid.problems
+        return ()
+
+    async def put(self, policy: bytes, *, author: str, why: str | None, file: Path | None = None) -> ShadowText:
+        """Try this policy from now on, in place of the one that is tried. Problems are told of the `file` it was read
+        from, and what it includes is read from beside that; without it, the text brings everything along. Raises
+        PolicyInvalid with every problem, StoreUnavailable and WorkerError."""
         async with self._lock:
-            ruleset = await self._build(policy)
+            ruleset = await self._build(policy, file)
             await self._set(ruleset, Change(ActivationSource.API, author, datetime.now(UTC), why))
             await self._follow()
             return self._entry()
@@ -166,11 +179,15 @@ class ShadowPolicy:
         if made_of == self._made_of:
             return False
         entry = head if head is not None and head.policy is not None else None
+        before = self.status.entry
         found, problems = await self._rebuilt(entry)
         self.current, self._made_of = found, made_of
         self.status = replace(self.status, entry=entry, problems=problems)
-        policy = entry.policy_digest if entry else None
-        log.info("another policy is tried", action="shadow_followed", policy=policy, usable=not problems)
+        if entry is not None:
+            policy = entry.policy_digest
+            log.info("another policy is tried", action="shadow_followed", policy=policy, usable=not problems)
+        elif before is not None:
+            log.info("no policy is tried any more", action="shadow_followed", policy=None)
         return True
 
     async def _rebuilt(self, entry: ShadowText | None) -> tuple[Ruleset | None, tuple[PolicyProblem, ...]]:
@@ -181,8 +198,10 @@ class ShadowPolicy:
         except PolicyInvalid as invalid:
             return None, invalid.problems
 
-    async def _build(self, policy: bytes, folder: Path | None = None) -> Ruleset:
-        candidate = Candidate(policy, self._live.current.lists, file=self._path.name, folder=folder)
+    async def _build(self, policy: bytes, file: Path | None = None) -> Ruleset:
+        """`file` is where the policy stands, where it is one; what it includes is read from beside it."""
+        name, folder = (self._path.name, None) if file is None else (file.name, file.parent)
+        candidate = Candidate(policy, self._live.current.lists, file=name, folder=folder)
         return (await self._builder.build(candidate)).ruleset
 
     async def _read(self) -> bytes | None:
@@ -194,13 +213,16 @@ class ShadowPolicy:
         except FileNotFoundError:
             return None
         except OSError as fault:
-            self._reject((PolicyProblem(self._path.name, 1, 1, f"cannot be read: {fault.strerror or fault}"),))
+            self._reject((self._unreadable(fault),))
             return self._settled
+
+    def _unreadable(self, fault: OSError) -> PolicyProblem:
+        return PolicyProblem(self._path.name, 1, 1, f"cannot be read: {fault.strerror or fault}")
 
     async def _checked(self, data: bytes) -> Ruleset | None:
         """The policy in the file; None, and said once, where there is something wrong with it."""
         try:
-            ruleset = await self._build(data, self._path.parent)
+            ruleset = await self._build(data, self._path)
         except PolicyInvalid as invalid:
             self._reject(invalid.problems)
             return None

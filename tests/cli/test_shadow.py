@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from app.cli.shadow import commands
@@ -121,7 +122,58 @@ def test_failing_tests_and_problems_are_exit_code_1(run: Run, folder: Path) -> N
 def test_it_is_removed(run: Run, folder: Path) -> None:
     run("set", str(folder / "strict.yaml"))
     assert "nothing is tried any more" in run("remove", "--why", "enough").output
-    assert run("show").output == "there is no shadow policy\n"
+    with pytest.raises(NotFound, match="there is no shadow policy"):
+        run("show")
+
+
+def test_none_is_shown_as_an_error_and_not_as_a_policy(run: Run) -> None:
+    """Else `show > policies.yaml` would make a policy of the sentence."""
+    done = CliRunner().invoke(commands, ["show"])
+    assert (done.stdout, isinstance(done.exception, NotFound)) == ("", True)
+
+
+def test_a_policy_of_several_files_is_set_as_one_text(run: Run, folder: Path) -> None:
+    edit = folder / "edit"
+    (edit / "parts").mkdir(parents=True)
+    whole = yaml.safe_load(STRICT)
+    (edit / "parts" / "numbers.yaml").write_text(yaml.safe_dump({"thresholds": whole.pop("thresholds")}))
+    (edit / "new.yaml").write_text(yaml.safe_dump(whole | {"include": ["parts/numbers.yaml"]}))
+    assert "tried from now on" in run("set", str(edit / "new.yaml")).output
+    shown = run("show").stdout
+    assert "--- # file: parts/numbers.yaml\nthresholds:\n" in shown
+    (folder / "policies.yaml").write_text(shown)
+    assert "in force" in run("promote").output, "the text is the whole policy"
+
+
+@pytest.mark.parametrize("wrong", ["new.yaml", "numbers.yaml"])
+def test_problems_are_told_of_the_file_that_was_given(run: Run, folder: Path, wrong: str) -> None:
+    whole = yaml.safe_load(STRICT)
+    numbers = {"thresholds": whole.pop("thresholds")}
+    whole |= {"include": ["numbers.yaml"]}
+    (numbers if wrong == "numbers.yaml" else whole)["tresholds"] = {}
+    (folder / "numbers.yaml").write_text(yaml.safe_dump(numbers))
+    (folder / "new.yaml").write_text(yaml.safe_dump(whole))
+    done = run("set", str(folder / "new.yaml"))
+    assert done.exit_code == 1
+    assert re.search(rf"^{wrong}:\d+:\d+", done.output, re.MULTILINE)
+    assert "policies.shadow.yaml" not in done.output
+
+
+def test_a_report_says_that_the_file_s_newest_content_is_not_tried(run: Run, folder: Path) -> None:
+    file = folder / "policies.shadow.yaml"
+    run("set", str(folder / "strict.yaml"))
+    file.write_text(STRICT)
+    assert run("report").stderr == ""
+    file.write_text(STRICT.replace("probes.violence.p", "probes.violance.p"))
+    for arguments in (("report",), ("report", "--json")):
+        told = run(*arguments)
+        assert told.exit_code == 0
+        assert told.stderr.startswith("the newest content of policies.shadow.yaml is not tried:\npolicies.shadow.yaml:")
+        assert "violance" in told.stderr
+        assert "violance" not in told.stdout
+    file.unlink()
+    file.mkdir()
+    assert "cannot be read" in run("report").stderr
 
 
 def test_what_is_not_there_is_said(folder: Path) -> None:

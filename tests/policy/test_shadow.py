@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from app.domain import ActivationSource, AuditEvent, Change, ShadowText
 from app.errors import NotFound, PolicyConflict, PolicyInvalid, PolicyTestsFailed, StoreUnavailable
@@ -92,6 +93,20 @@ async def test_what_is_put_is_tried_on_every_node_and_audited(path: Path) -> Non
     await one.follow()
     assert one.current is two.current is None
     assert store.told == [("policy.shadow_set", "api"), ("policy.shadow_removed", "api")]
+
+
+async def test_what_is_tried_is_said_and_that_nothing_is_tried_is_no_news(path: Path) -> None:
+    with capture_logs() as logs:
+        shadow = await node(path, Store())
+        (path.parent / "rules" / "words.txt").write_text(LIST + "another\n")
+        await shadow._live.reload()
+        await shadow.follow()
+    assert [one for one in logs if one["action"].startswith("shadow")] == []
+    with capture_logs() as logs:
+        entry = await shadow.put(policy(0.7).encode(), author="key", why=None)
+        await shadow.remove(author="key", why=None)
+    told = [(one["event"], one["policy"]) for one in logs if one["action"] == "shadow_followed"]
+    assert told == [("another policy is tried", entry.policy_digest), ("no policy is tried any more", None)]
 
 
 async def test_a_broken_policy_is_not_tried(path: Path) -> None:
