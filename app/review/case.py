@@ -89,15 +89,17 @@ def _require_holder(case: ReviewCase, reviewer: str) -> None:
         return
     if case.state is CaseState.OPEN and case.lapsed_from == reviewer:
         return
-    raise LeaseLost(f"case {case.id} is not with {reviewer}: {_where(case)}")
+    raise LeaseLost(f"you do not have case {case.id}: {_where(case, reviewer)}")
 
 
-def _where(case: ReviewCase) -> str:
-    return {
-        CaseState.OPEN: "it is back in the queue",
-        CaseState.CLAIMED: "another reviewer has it",
-        CaseState.DECIDED: "another reviewer decided it",
-    }[case.state]
+def _where(case: ReviewCase, reviewer: str) -> str:
+    """What is true of a case that this reviewer does not have, in words to that reviewer."""
+    if case.state is CaseState.OPEN:
+        return "it is waiting in the queue: claim it first"
+    if case.state is CaseState.CLAIMED:
+        return "another reviewer has it"
+    mine = case.verdict is not None and case.verdict.reviewer == reviewer
+    return "you decided it" if mine else "another reviewer decided it"
 
 
 def _lease(case: ReviewCase, reviewer: str, at: datetime, lease_s: float) -> ReviewCase:

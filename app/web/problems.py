@@ -20,10 +20,11 @@ Page = Callable[[Request[Any, Any, Any], dict[str, JsonValue]], Response[Any] | 
 _ADVICE = {
     "queue_full": "The service is busy. Wait a moment and try again.",
     "not_ready": "The service is starting, or a part of it is missing. Try again in a moment.",
-    "lease_lost": "Your lease ran out and somebody else has the case now. Nothing of theirs was changed.",
-    "case_not_claimable": "Somebody else was faster. Take the next one.",
+    "lease_lost": "Nothing was changed. Only who has claimed a case can decide it, renew its lease or release it.",
+    "case_not_claimable": "Take the next one.",
     "case_conflict": "The case was decided already. The first verdict stands.",
-    "not_found": "It may have been removed when its time to be kept was over.",
+    "not_found": "Check the address, and whether your key may see it. Decisions and cases are not deleted when a time "
+    "to be kept is over, only pictures are.",
     "upload_too_large": "Make the picture smaller, or send a smaller version.",
     "internal_error": "If it happens again, give the request id below to whoever runs this service.",
 }
@@ -46,12 +47,19 @@ def problem_page(engine_info: Callable[[], EngineInfo]) -> Page:
             chrome,
             status_code=int(str(body["status"])),
             problem=body,
-            # Of an address that no handler answers there is nothing to say.
-            advice=_ADVICE.get(str(body["code"])) if "path_template" in request.scope else None,
+            advice=_advice(request, str(body["code"])),
             back=next((page for page in ("/review", "/policy") if request.url.path.startswith(page)), "/"),
         )
 
     return show
+
+
+def _advice(request: Request[Any, Any, Any], code: str) -> str | None:
+    """Of an address that no handler answers there is nothing to say, and what is missing below /policy is neither a
+    decision nor a case."""
+    if "path_template" not in request.scope or (code == "not_found" and request.url.path.startswith("/policy")):
+        return None
+    return _ADVICE.get(code)
 
 
 def _back_to(request: Request[Any, Any, Any]) -> str:

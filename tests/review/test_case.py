@@ -143,6 +143,21 @@ def test_who_does_not_have_the_case_changes_nothing(case: ReviewCase) -> None:
         decide(case, "ada", Outcome.PASS, None, at=_NOON)
 
 
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        (_open(), "it is waiting in the queue: claim it first"),
+        (release(_claimed(), "ada"), "it is waiting in the queue: claim it first"),
+        (_claimed("bob"), "another reviewer has it"),
+        (_decided(), "you decided it"),
+        (decide(_claimed("bob"), "bob", Outcome.PASS, None, at=_NOON), "another reviewer decided it"),
+    ],
+)
+def test_who_does_not_have_the_case_is_told_where_it_is(case: ReviewCase, said: str) -> None:
+    with pytest.raises(LeaseLost, match=rf"^you do not have case case_1: {said}$"):
+        release(case, "ada")
+
+
 def test_every_change_counts_the_version_up() -> None:
     versions = [_open(), _claimed(), _lapsed(), claim(_lapsed(), "bob", at=_OVER, lease_s=_LEASE_S)]
 

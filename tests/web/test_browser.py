@@ -229,7 +229,7 @@ async def test_a_lost_lease_is_told_kindly(console: Console, screenshots: Path |
     await rig.desk.claim("key-review-2", case_id)
     await page.get_by_role("button", name="Pass").click()
     await expect(page.get_by_text("lease_lost")).to_be_visible()
-    await expect(page.get_by_text("somebody else has the case now")).to_be_visible()
+    await expect(page.get_by_text("another reviewer has it")).to_be_visible()
     await shoot(page, screenshots, "problem")
     await page.get_by_role("link", name="Back to the queue").click()
     await expect(page.get_by_role("heading", name="Review queue")).to_be_visible()

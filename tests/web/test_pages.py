@@ -68,6 +68,22 @@ async def test_a_note_is_escaped(rig: Rig) -> None:
     assert "&lt;script&gt;" in shown
 
 
+async def test_nobody_is_told_that_somebody_else_did_what_they_did_themselves(rig: Rig) -> None:
+    rig.p["violence"] = 0.7
+    case_id = (await rig.decide())["case_id"]
+    async with rig.client(accept=HTML) as client:
+        early = await client.post(f"/review/{case_id}/verdict", data={"outcome": "pass"})
+        await rig.desk.claim("key-admin", case_id)
+        await client.post(f"/review/{case_id}/verdict", data={"outcome": "pass"})
+        late = await client.post(f"/review/{case_id}/release")
+    assert (early.status_code, late.status_code) == (409, 409)
+    assert f"You do not have case {case_id}: it is waiting in the queue: claim it first" in early.text
+    assert f"You do not have case {case_id}: you decided it" in late.text
+    for answer in (early, late):
+        assert "omebody else" not in answer.text
+        assert "another reviewer" not in answer.text
+
+
 @pytest.mark.parametrize("form", [{"outcome": "review"}, {}, {"outcome": "pass", "note": "x" * 2001}])
 async def test_a_bad_verdict_changes_nothing(rig: Rig, form: dict[str, str]) -> None:
     rig.p["violence"] = 0.7
@@ -151,8 +167,12 @@ async def test_faults_are_pages_for_people_and_json_for_programs(rig: Rig) -> No
     answer = await page(rig, "/no/such/page")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "There is nothing at this address" in answer.text
-    assert "its time to be kept" not in answer.text
-    assert "its time to be kept" in (await page(rig, "/decisions/dec_none")).text
+    assert "Check the address" not in answer.text
+    for address in ("/decisions/dec_none", "/review/case_none"):
+        missing = await page(rig, address)
+        assert missing.status_code == 404
+        assert "Decisions and cases are not deleted when a time to be kept is over, only pictures are." in missing.text
+    assert "Decisions and cases" not in (await page(rig, "/policy/versions/sha256:none", "policy")).text
     async with rig.client(accept="*/*") as client:
         assert (await client.get("/no/such/page")).headers["content-type"] == "application/problem+json"
         json_for_browsers = await client.get("/v1/decisions/dec_none", headers={"accept": HTML})
