@@ -13,6 +13,9 @@ from app.policy.ruleset import Ruleset
 #: Of an edit that began with an older version than these, what it began with is not looked for: it is compared itself.
 _VERSIONS_LOOKED_THROUGH = 200
 
+#: Of a digest that somebody made up.
+_SHOWN_CHARACTERS = 80
+
 
 def rebuild(text: RulesetText) -> Ruleset:
     """A stored ruleset, compiled again. Raises PolicyInvalid when this version of Portcullis does not take it, or when
@@ -58,22 +61,26 @@ async def record(
 
 
 async def require_unchanged(store: RulesetStore, head: Activation | None, expected: str | None, mine: bytes) -> None:
-    """Raises PolicyConflict, with what changed, unless the policy of `head` is the expected one, or any is."""
+    """Raises PolicyConflict, with what changed, unless the policy of `head` is the expected one, or any is. What no
+    version is named by was not changed since: then it says so, and no more."""
     if expected is None or head is None or expected == head.policy_digest:
         return
+    versions = await store.versions(limit=_VERSIONS_LOOKED_THROUGH)
+    base = next((one for one in versions if one.policy_digest == expected), None)
+    if base is None and any(one.digest == expected for one in versions):
+        detail = "If-Match names a ruleset, which is policy and lists together: the policy's own digest is meant"
+        raise PolicyConflict(f"{detail}, {head.policy_digest} of the one in force", current=head.policy_digest)
+    if base is None and len(versions) < _VERSIONS_LOOKED_THROUGH:
+        detail = f"no version of the policy has the digest {expected[:_SHOWN_CHARACTERS]}"
+        raise PolicyConflict(f"{detail}: the one in force has {head.policy_digest}", current=head.policy_digest)
+    before = mine.decode("utf-8", "replace") if base is None else (await store.find(base.digest)).policy
     current = (await store.find(head.digest)).policy
-    base = await _text_of_policy(store, expected)
-    before = mine.decode("utf-8", "replace") if base is None else base
-    what = "yours" if base is None else "read"
     raise PolicyConflict(
-        "the policy was changed since you read it: see `diff`, and edit the version in force",
+        "the policy was changed since you read it: see `diff`, and edit the version in force"
+        if base is not None
+        else "the policy in force is none that you can have read lately: see `diff`, and edit the version in force",
         current=head.policy_digest,
-        diff=await asyncio.to_thread(policy_diff, before, current, before=what, after="in force"),
+        diff=await asyncio.to_thread(
+            policy_diff, before, current, before="yours" if base is None else "read", after="in force"
+        ),
     )
-
-
-async def _text_of_policy(store: RulesetStore, policy_digest: str) -> str | None:
-    for activation in await store.versions(limit=_VERSIONS_LOOKED_THROUGH):
-        if activation.policy_digest == policy_digest:
-            return (await store.find(activation.digest)).policy
-    return None

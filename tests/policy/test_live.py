@@ -10,6 +10,7 @@ import yaml
 
 from app.domain import Activation, AuditEvent, Change, RulesetText
 from app.errors import NotFound, PolicyConflict, PolicyInvalid, StoreUnavailable
+from app.policy import versions
 from app.policy.files import PolicyFiles
 from app.policy.live import LiveRuleset
 from app.policy.memory import MemoryRulesets
@@ -412,6 +413,35 @@ async def test_of_two_edits_of_one_version_the_second_is_told_what_the_first_cha
     assert two.current.policy.thresholds["high"] == 0.6
     await two.put(policy(0.7).encode(), expected=conflict.value.current, author="b", why=None)
     assert two.current.policy.thresholds["high"] == 0.7
+
+
+async def test_what_no_version_is_named_by_was_not_changed_since(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ruleset = live(files, Store())
+    await ruleset.start()
+    first = ruleset.current
+
+    async def refused(expected: str) -> PolicyConflict:
+        with pytest.raises(PolicyConflict) as conflict:
+            await ruleset.put(policy(0.6).encode(), expected=expected, author="a", why=None)
+        assert conflict.value.current == ruleset.current.policy_digest
+        return conflict.value
+
+    made_up = await refused("sha256:made-up")
+    assert "no version of the policy has the digest sha256:made-up" in made_up.detail
+    rulesets = await refused(first.digest)
+    assert "If-Match names a ruleset" in rulesets.detail
+    assert first.policy_digest in rulesets.detail
+    assert made_up.diff is rulesets.diff is None
+
+    await ruleset.put(policy(0.7).encode(), expected=None, author="a", why=None)
+    assert "changed since you read it" in (await refused(first.policy_digest)).detail
+    monkeypatch.setattr(versions, "_VERSIONS_LOOKED_THROUGH", 1)
+    older = await refused(first.policy_digest)
+    assert "none that you can have read lately" in older.detail
+    assert older.diff is not None
+    assert "-  high: 0.6\n+  high: 0.7\n" in older.diff, "what was sent is compared instead"
 
 
 async def test_a_broken_put_changes_nothing(files: tuple[Path, Path]) -> None:

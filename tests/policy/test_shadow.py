@@ -234,7 +234,7 @@ async def test_promoting_keeps_to_the_rules_of_a_put(path: Path) -> None:
     shadow = await node(path, Store())
     live = shadow._live
     await shadow.put(policy(0.99).encode(), author="key", why=None)
-    with pytest.raises(PolicyConflict, match="changed since you read it"):
+    with pytest.raises(PolicyConflict, match="no version of the policy has the digest sha256:other"):
         await shadow.promote(expected="sha256:other", shadow=None, author="key", why=None)
     with pytest.raises(PolicyConflict, match="another policy is tried"):
         await shadow.promote(expected=None, shadow="sha256:other", author="key", why=None)
