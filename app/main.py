@@ -80,8 +80,9 @@ class Portcullis:
 
 
 def build(settings: Settings, *, beside: bool = False) -> Portcullis:
-    """`beside` a service on the same database, its tables and its policy are left as they are. Raises ConfigurationError for
-    what must not run: the demonstration model outside loopback, an unknown model, an admin key that others can read."""
+    """`beside` a service on the same database, its tables and its policy stay as they are. Raises ConfigurationError
+    for what must not run: the demonstration model outside loopback, an unknown model, an admin key that others can
+    read."""
     configure_logs(level=settings.log_level, as_json=settings.log_json)
     _open_data_dir(settings.data_dir)
     key = admin_key(admin_key_path(settings))

@@ -1,6 +1,7 @@
 """`portcullis policy check`, which looks at a database only where there is one, and `test`, which needs none; `explain`
 and `shadow` are beside."""
 
+import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from app.cli.lazy import Home, lazy_group
 from app.cli.settings import load_settings
 from app.domain import Mode
 from app.errors import ConfigurationError, PolicyInvalid
-from app.policy.cases import cases_path, run_cases
+from app.policy.cases import CasesReport, cases_path, run_cases
 from app.policy.load import load_ruleset
 from app.policy.retention import in_words, keeping
 
@@ -42,11 +43,13 @@ def check(
     policy: Annotated[Path | None, typer.Argument(help="The policy file; default PORTCULLIS_POLICY.")] = None,
     rules_dir: Annotated[Path | None, typer.Option(help="The keyword lists; default PORTCULLIS_RULES_DIR.")] = None,
 ) -> None:
-    """Load a policy with its lists and name everything wrong in it. Exit code 0: sound; 1: problems."""
+    """Load a policy with its lists and name everything wrong in it; of the tests beside it, say how many fail. Exit
+    code 0: sound, whatever its tests say; 1: problems."""
     settings = load_settings()
     console = Console(soft_wrap=True, highlight=False, markup=False)
+    path = policy or settings.policy
     try:
-        ruleset = load_ruleset(policy or settings.policy, rules_dir or settings.rules_dir)
+        ruleset = load_ruleset(path, rules_dir or settings.rules_dir)
     except PolicyInvalid as invalid:
         console.print(invalid.detail)
         count = len(invalid.problems)
@@ -58,6 +61,11 @@ def check(
         f"rules, {len(ruleset.needs.probes)} probe questions, {len(ruleset.lists)} lists with "
         f"{sum(len(entry.terms) for entry in ruleset.lists)} terms\nruleset {ruleset.digest}"
     )
+    if (tests := cases_path(path)).exists():
+        given = [str(policy)] if policy else []
+        given += ["--rules-dir", str(rules_dir)] if rules_dir else []
+        named_by = f"portcullis policy test {shlex.join(given)}".rstrip()
+        console.print(_tests_told(tests.name, run_cases(ruleset, tests), named_by))
     passed = timedelta(hours=settings.keep_passed_hours)
     console.print(f"pictures are kept: {in_words(keeping(ruleset, passed_if_silent=passed))}")
     if settings.database_url is not None or settings.own_database.is_file():
@@ -67,6 +75,14 @@ def check(
             console.print(line)
     for warning in ruleset.warnings:
         console.print(f"warning: {warning.render()}")
+
+
+def _tests_told(name: str, report: CasesReport, named_by: str) -> str:
+    """A policy that fails one is not put in force; `named_by` is the command that names what fails."""
+    cases = f"{report.cases} case{'s' if report.cases != 1 else ''}"
+    if report.failing:
+        return f"{name}: {cases}, {report.failing} fail{'s' if report.failing == 1 else ''}: {named_by}"
+    return f"{name}: cannot be run: {named_by}" if report.failures else f"{name}: {cases}, none fails"
 
 
 @commands.command("test")

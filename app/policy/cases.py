@@ -60,10 +60,12 @@ _SMALL_PICTURE: Mapping[str, Scalar] = {
 
 @dataclass(frozen=True, slots=True)
 class CasesReport:
-    """`failures` name what the policy does otherwise than expected, or what is wrong with the cases themselves."""
+    """`failures` name what the policy does otherwise than expected, or what is wrong with the cases themselves: one
+    case may have several. `failing` counts the cases that have any."""
 
     cases: int
     failures: tuple[PolicyProblem, ...] = ()
+    failing: int = 0
 
 
 def cases_path(policy_path: FilePath) -> FilePath:
@@ -89,8 +91,9 @@ def check_cases(ruleset: Ruleset, data: bytes, file: str) -> CasesReport:
     cases = value.get("cases") if isinstance(value, dict) else None
     if not isinstance(cases, list) or len(value) != 1:
         return CasesReport(0, (source.problem_at(0, "a file of policy tests is `cases:` with a list", hint=_FORM),))
-    failures = [one for index, case in enumerate(cases) for one in _check(ruleset, case, index, source)]
-    return CasesReport(len(cases), tuple(failures))
+    checked = [[*_check(ruleset, case, index, source)] for index, case in enumerate(cases)]
+    failures = tuple(one for failures in checked for one in failures)
+    return CasesReport(len(cases), failures, failing=sum(bool(failures) for failures in checked))
 
 
 _FORM = "- name: a knife is rejected / given: {probes.knives.p: 0.95} / expect: reject"

@@ -53,8 +53,8 @@ async def require_current(engine: AsyncEngine) -> None:
 
 def _of_another_version(current: Iterable[str]) -> ConfigurationError:
     return ConfigurationError(
-        f"the database is at revision {', '.join(sorted(current)) or 'none'}, which is another than this version's: its "
-        "service is of another version, or has not been started yet"
+        f"the database is at revision {', '.join(sorted(current)) or 'none'}, which is another than this version's: "
+        "its service is of another version, or has not been started yet"
     )
 
 

@@ -59,6 +59,38 @@ def test_tests_are_run(run: Run, tmp_path: Path, expected: str, exit_code: int, 
     assert said in done.output
 
 
+KNIFE = "  - {{name: {name}, given: {{probes.violence.p: 0.95}}, expect: {expect}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("cases", "said"),
+    [
+        (("reject", "reject", "pass"), "3 cases, 1 fails: portcullis policy test"),
+        (("pass", "pass"), "2 cases, 2 fail: portcullis policy test"),
+        (("reject, expct: 1, gven: 1",), "1 case, 1 fails: portcullis policy test"),
+        (("reject",), "1 case, none fails"),
+    ],
+)
+def test_check_says_whether_the_tests_beside_it_fail(
+    run: Run, tmp_path: Path, cases: tuple[str, ...], said: str
+) -> None:
+    assert "policies.test.yaml" not in run("check").output
+    written = "".join(KNIFE.format(name=f"case {at}", expect=expect) for at, expect in enumerate(cases))
+    (tmp_path / "policies.test.yaml").write_text(f"cases:\n{written}")
+    done = run("check")
+    assert done.exit_code == 0
+    assert f"\npolicies.test.yaml: {said}\n" in done.output
+
+
+def test_check_says_that_the_tests_cannot_be_run(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "policies.test.yaml").write_text("cases: 7\n")
+    done = run("check")
+    assert done.exit_code == 0
+    assert "\npolicies.test.yaml: cannot be run: portcullis policy test\n" in done.output
+    named = run("check", str(tmp_path / "policies.yaml")).output
+    assert f": portcullis policy test {tmp_path / 'policies.yaml'}\n" in named
+
+
 def test_check_says_how_long_pictures_are_kept(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORTCULLIS_KEEP_PASSED_HOURS", "36")
     kept = "pictures are kept: passed 36 h (PORTCULLIS_KEEP_PASSED_HOURS), rejected until they are deleted"
