@@ -109,6 +109,7 @@ def run_tests(
     report = run_cases(ruleset, where)
     for failure in report.failures:
         console.print(failure.render())
-    console.print(f"{report.cases} tests, {len(report.failures)} failed")
+    cannot = report.failures and not report.failing
+    console.print("the tests cannot be run" if cannot else f"{report.cases} tests, {report.failing} failed")
     if report.failures:
         raise typer.Exit(1)

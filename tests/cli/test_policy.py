@@ -59,6 +59,20 @@ def test_tests_are_run(run: Run, tmp_path: Path, expected: str, exit_code: int, 
     assert said in done.output
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cases:\n  - {given: {probes.nothing.p: 1}, expect: maybe}\n", "1 tests, 1 failed"),
+        ("cases: none\n", "the tests cannot be run"),
+    ],
+)
+def test_tests_are_counted_and_not_their_mistakes(run: Run, tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "policies.test.yaml").write_text(text)
+    done = run("test")
+    assert done.exit_code == 1
+    assert done.output.splitlines()[-1] == said
+
+
 KNIFE = "  - {{name: {name}, given: {{probes.violence.p: 0.95}}, expect: {expect}}}\n"
 
 
