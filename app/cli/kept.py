@@ -31,5 +31,5 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
             f"there is no database at {path}: PORTCULLIS_DATA_DIR and PORTCULLIS_DATABASE_URL must be the service's"
         )
     async with aclosing(Database(url)) as database:
-        await database.start_beside()
+        await database.start_as_is()
         yield database

@@ -46,7 +46,7 @@ async def told_of(settings: Settings, database: Database, live: LiveRuleset, can
 
 async def _told(settings: Settings, candidate: Ruleset) -> Sequence[str]:
     async with aclosing(Database(settings.database)) as database:
-        await database.start_beside()
+        await database.start_as_is()
         live = LiveRuleset(settings.policy, settings.rules_dir, store=SqlRulesets(database))
         return await told_of(settings, database, live, candidate) if await live.follow() else ()
 

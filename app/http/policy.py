@@ -24,7 +24,7 @@ MAX_BODY_BYTES = 2 * 1024 * 1024
 #: `curl --data-binary` says so unless told otherwise; the body is YAML all the same.
 _FORM = "application/x-www-form-urlencoded"
 _CHECKED_TYPES = frozenset({YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", _FORM, ""})
-#: No policy is one line so long.
+#: No policy is one line so long, but one written as JSON.
 _LONG_LINE_BYTES = 200
 
 
@@ -234,7 +234,8 @@ async def policy_bytes(request: Request[Any, Any, Any]) -> bytes:
     if request.content_type[0] not in _CHECKED_TYPES:
         raise HTTPException(detail=f"send the policy as {YAML}", status_code=415)
     data = await request.body()
-    if request.content_type[0] == _FORM and b"\n" not in data and len(data) > _LONG_LINE_BYTES:
+    flat = b"\n" not in data and len(data) > _LONG_LINE_BYTES and not data.lstrip().startswith(b"{")
+    if flat and request.content_type[0] == _FORM:
         raise MalformedRequest("the policy came as one line: `curl -d` takes out line ends, `--data-binary` keeps them")
     return data
 

@@ -61,16 +61,13 @@ class RetentionTerms:
         await self._ruleset.follow()
         reigns = await self._reigns()
         now, longest = reigns[-1].keeping, with_a_say(reigns, self._clock(), self._grace)
-        if longest.says_as(now):
-            return (now,)
-        await self._announce(reigns)
-        return now, longest
+        return (now,) if longest.says_as(now) else (now, longest)
 
     async def announce(self) -> None:
         """Log once, where the policy in force deletes what one before would keep, when that begins. Nothing of what
         cannot be read: that is said when it is to be gone by. Raises StoreUnavailable and WorkerError."""
         with suppress(PolicyInvalid):
-            await self._announce(await self._reigns())
+            await self._announce_once(await self._reigns())
 
     async def change(self, candidate: Outline, before: Outline | None = None) -> RetentionChange | None:
         """What putting the candidate in force now changes against `before`, or the policy in force; None where it keeps
@@ -125,8 +122,8 @@ class RetentionTerms:
         except StoreUnavailable:
             return None  # an activation that is made is answered all the same
 
-    async def _announce(self, reigns: Sequence[Reign]) -> None:
-        """Once: whoever saves a file sees no answer that would tell."""
+    async def _announce_once(self, reigns: Sequence[Reign]) -> None:
+        """Whoever saves a file sees no answer that would tell."""
         ahead = lapse(reigns, self._clock(), self._grace)
         if ahead is None or self._announced == (ahead.begins_at, ahead.ends_at):
             return

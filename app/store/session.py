@@ -89,7 +89,7 @@ class Database:
                 self._file = _OpenFile(path)
             await upgrade(self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}), only_new=self._beside)
 
-    async def start_beside(self) -> None:
+    async def start_as_is(self) -> None:
         """Leave the tables as they are: the database is that of a service, which may be of another version. Raises
         ConfigurationError where it is, and StoreUnavailable."""
         path = sqlite_path(self._url)

@@ -1,8 +1,8 @@
 """What the engine process does beside llama.cpp, a picture: `python -m benchmarks.engine.host`.
 
-On a GPU a step of a 4B model takes a few milliseconds, and while the processor makes batches, reads logits and chooses
-tokens the GPU has nothing to do. So here steps take no time: llama.cpp is given nothing to read, and the logits are
-made up before. The tokens, questions and rules are as ever, and the vocabulary is that of the exact shape.
+While the processor makes batches, reads logits and chooses tokens a GPU has nothing to do. So here steps take no time:
+llama.cpp is given nothing to read, and the logits are made up before. The tokens, questions and rules are as ever, and
+the vocabulary is that of the exact shape.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def resident(vocabulary: int, draft_tokens: int, folder: Path) -> Resident:
 
 
 class Given:
-    """Stands before llama.cpp's calls: no step is run, and each row of logits is one of those that were made up."""
+    """In place of llama.cpp's calls: no step is run, and each row of logits is one of those that were made up."""
 
     def __init__(self, vocabulary: int) -> None:
         random = np.random.default_rng(0)
@@ -64,6 +64,8 @@ class Given:
         self._rows[np.arange(_ROWS), _FIRST_TOKEN + np.arange(_ROWS)] = 30.0
         self._pointers = [row.ctypes.data_as(ctypes.POINTER(ctypes.c_float)) for row in self._rows]
         self._next = 0
+
+    def stand_in(self) -> None:
         llama_cpp.llama_decode = self.decode
         llama_cpp.llama_get_logits_ith = self.logits
 
@@ -123,7 +125,7 @@ def main() -> None:
     logs.only_trouble()
     with tempfile.TemporaryDirectory() as folder:
         engine = resident(given.vocabulary, given.draft_tokens, Path(folder))
-    Given(given.vocabulary)
+    Given(given.vocabulary).stand_in()
     rgb = noise(max(given.at_once), _SIDE_PX)
     print(f"{report.facts({'vocabulary': given.vocabulary, 'steps': 'not run'})}\n")
     print("| asked | at once | CPU ms a step | CPU ms a picture |\n| --- | ---: | ---: | ---: |")

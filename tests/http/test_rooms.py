@@ -1,9 +1,11 @@
 """The queue, the policy, the log and operations over HTTP: each a thin way into its room."""
 
+import json
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.domain import EngineProcessInfo, EngineState
@@ -224,9 +226,13 @@ async def test_a_policy_whose_line_ends_curl_took_out_is_said_to_be_that(rig: Ri
     async with rig.client("policy") as client:
         flat = await client.post("/v1/policy/check", content=POLICY.replace("\n", ""), headers=form)
         kept = await client.post("/v1/policy/check", content=POLICY, headers=form)
+        as_json = json.dumps(yaml.safe_load(POLICY))
+        one_line = await client.post("/v1/policy/check", content=as_json, headers=form)
     assert flat.status_code == 400
     assert "--data-binary" in flat.json()["detail"]
     assert kept.json()["ok"]
+    assert len(as_json) > 200
+    assert one_line.json()["ok"]
 
 
 async def test_the_log_can_be_read_and_checked(rig: Rig) -> None:

@@ -260,8 +260,10 @@ async def test_a_shorter_time_counts_when_its_grace_is_over(world: World, edited
     world.clock.forward(timedelta(days=8))
     with capture_logs() as logs:
         await edited.says("{rejected_days: 7}")
+        await edited.terms.announce()
         assert await edited.retention.remove_expired() == 0
         world.clock.forward(timedelta(hours=23, minutes=59))
+        await edited.terms.announce()
         assert await edited.retention.remove_expired() == 0
     assert await world.has(picture)
     assert [(one["action"], one["pictures"]) for one in logs if one["log_level"] == "warning"] == [
@@ -329,15 +331,18 @@ async def test_an_activation_that_leaves_the_times_alone_does_not_put_off_what_i
         await edited.says("{rejected_days: 7}")
         told = await edited.terms.pending()
         assert await edited.retention.remove_expired() == 0
+        await edited.terms.announce()
         world.clock.forward(timedelta(hours=10))
         await edited.says("{rejected_days: 7} # as before")
         assert await edited.retention.remove_expired() == 0
+        await edited.terms.announce()
         assert await edited.terms.pending() == told
 
         await edited.says("{rejected_days: 100}")
         world.clock.forward(timedelta(days=2))
         await edited.says("{rejected_days: 7}")
         assert await edited.retention.remove_expired() == 0
+        await edited.terms.announce()
     assert [one["action"] for one in logs].count("retention_shortened") == 2
 
 

@@ -63,7 +63,7 @@ class Grammar:
     def _best_of(self, tokens: NDArray[np.int64], logits: NDArray[Any]) -> int | None:
         candidates = np.zeros(tokens.size, _CANDIDATE)
         candidates["id"], candidates["logit"] = tokens, logits
-        if self._ends:
+        if self._ends and self._unknown_ends.size:
             # To llama.cpp these are text, which fits where an answer may not end, and does not where it may.
             candidates["id"][np.isin(tokens, self._unknown_ends)] = self._ends[0]
         self._refuse(candidates)
